@@ -1,0 +1,107 @@
+//! What is wrong in a file that a user wrote: where, the line itself, and what to do.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+
+/// One thing that is wrong in a configuration, catalogue or rule file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The file as the user named it.
+    pub path: String,
+    /// The file's whole text.
+    pub text: Arc<str>,
+    /// The bytes of `text` that are wrong; a span past the end stands for the end.
+    pub span: Range<usize>,
+    /// What is wrong, with the offending value; lower case, no full stop.
+    pub message: String,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+/// Everything that is wrong in the files of one start; never empty. Displays as one report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problems(pub Vec<Problem>);
+
+impl std::error::Error for Problems {}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reports: Vec<String> = self.0.iter().map(Problem::to_string).collect();
+        f.write_str(&reports.join("\n\n"))
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let end = self.span.end.clamp(self.span.start.min(self.text.len()), self.text.len());
+        let span = self.span.start.min(end)..end;
+        let snippet = Snippet::source(&*self.text)
+            .line_start(1)
+            .path(self.path.as_str())
+            .annotation(AnnotationKind::Primary.span(span));
+        let mut group = Group::with_title(Level::ERROR.primary_title(self.message.as_str())).element(snippet);
+        if let Some(help) = &self.help {
+            group = group.element(Level::HELP.message(help.as_str()));
+        }
+        f.write_str(&Renderer::plain().render(&[group]))
+    }
+}
+
+/// The one of `known` that a misspelt word most likely meant.
+pub fn suggestion<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|candidate| (edit_distance(word, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= (candidate.len().max(word.len()) / 3).max(1))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// The number of insertions, deletions and substitutions between two words.
+fn edit_distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, l) in left.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, r) in right.iter().enumerate() {
+            let substituted = diagonal + usize::from(l != *r);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[right.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_the_place_the_line_and_what_to_do() {
+        let text: Arc<str> = "listen = \"x\"\nlissen = 1\n".into();
+        let problem = Problem {
+            path: "twdiag.toml".into(),
+            span: 13..19,
+            text,
+            message: "unknown key `lissen`".into(),
+            help: Some("did you mean `listen`?".into()),
+        };
+        let shown = problem.to_string();
+        assert!(shown.contains("twdiag.toml:2:1"), "{shown}");
+        assert!(shown.contains("lissen = 1"), "{shown}");
+        assert!(shown.contains("^^^^^^"), "{shown}");
+        assert!(shown.contains("did you mean `listen`?"), "{shown}");
+    }
+
+    #[test]
+    fn suggests_near_words_only() {
+        let known = ["listen", "state", "source"];
+        assert_eq!(suggestion("lissen", known), Some("listen"));
+        assert_eq!(suggestion("rotate", known), None);
+        assert_eq!(suggestion("sorce", known), Some("source"));
+    }
+}
