@@ -34,6 +34,22 @@ impl fmt::Display for Problems {
     }
 }
 
+impl Problem {
+    /// What TOML's parser says of a file, with a suggestion for a misspelt key.
+    pub fn toml(path: &str, text: &Arc<str>, error: &toml::de::Error) -> Problem {
+        let message = error.message().lines().next().unwrap_or_default().to_owned();
+        let mut quoted = error.message().split('`').skip(1).step_by(2);
+        let help = match quoted.next() {
+            Some(word) if message.starts_with("unknown") => {
+                suggestion(word, quoted).map(|near| format!("did you mean `{near}`?"))
+            }
+            _ => None,
+        };
+        let span = error.span().unwrap_or(text.len()..text.len());
+        Problem { path: path.to_owned(), text: Arc::clone(text), span, message, help }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let end = self.span.end.clamp(self.span.start.min(self.text.len()), self.text.len());

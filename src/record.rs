@@ -49,6 +49,8 @@ pub struct Match<'a> {
     pub head: &'a [u8],
     /// The record as far as it was read, without container wrapping; not redacted.
     pub text: &'a [u8],
+    /// Whether `text` is the inside of a JSON string, as Docker writes it.
+    pub escaped: bool,
     /// Where the number stands in `text`.
     pub number: Range<usize>,
 }

@@ -4,10 +4,20 @@
 //! [`Cursor::head`], and hands both to [`Scanner::scan`]; afterwards it may forget every byte
 //! before the new head. What the cursor holds is all that a restart needs.
 
+mod joining;
+mod numbers;
+mod records;
+mod rules;
+mod scanner;
+mod wrapping;
+
 use std::sync::Arc;
 
 use crate::catalog::Catalog;
 use crate::record::{Code, Match};
+
+pub use rules::{Rule, Rules, RulesError, Verdict};
+pub use scanner::Scanner;
 
 /// A line longer than this is judged piece by piece and counted as truncated, in bytes.
 pub const LINE_LIMIT: usize = 1 << 20;
@@ -16,7 +26,7 @@ pub const LINE_LIMIT: usize = 1 << 20;
 pub const RECORD_SPAN: usize = 64 << 10;
 
 /// A block of this size always lets [`Scanner::scan`] move on, in bytes.
-pub const BLOCK_NEED: usize = LINE_LIMIT + 2 * RECORD_SPAN;
+pub const BLOCK_NEED: usize = 2 * (LINE_LIMIT + RECORD_SPAN);
 
 /// What a source's configuration says of generic codes in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,6 +49,8 @@ pub struct Cursor {
     pub open: Vec<OpenRecord>,
     /// Whether `offset` lies inside a line longer than [`LINE_LIMIT`].
     pub in_long_line: bool,
+    /// Whether a container runtime wrote the input, which is told by the first line read; `None` before it.
+    pub in_container: Option<bool>,
 }
 
 /// A record whose end was not seen yet.
@@ -82,37 +94,14 @@ pub struct Scanned {
 }
 
 /// The rules and the catalogue, compiled; shared by every thread.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Detector {
     catalog: Arc<Catalog>,
     rules: Arc<Rules>,
 }
 
-/// The detection rules in their order.
-pub struct Rules {
-    all: Vec<Rule>,
-}
-
-/// One detection rule.
-pub struct Rule {
-    /// Its name in `why`, in matches and in metrics.
-    pub id: String,
-}
-
-impl Rules {
-    /// The rules compiled into the binary.
-    pub fn embedded() -> Rules {
-        Rules { all: vec![Rule { id: "sdk-class".into() }] }
-    }
-
-    /// Every rule, in the order in which they are tried.
-    pub fn all(&self) -> &[Rule] {
-        &self.all
-    }
-}
-
 impl Detector {
-    /// Compiles the rules against a catalogue.
+    /// Brings the rules and a catalogue together.
     pub fn new(catalog: Arc<Catalog>, rules: Arc<Rules>) -> Detector {
         Detector { catalog, rules }
     }
@@ -129,56 +118,6 @@ impl Detector {
 
     /// A scanner for one thread, with buffers of its own.
     pub fn scanner(&self, assume: Assume) -> Scanner {
-        let _ = assume;
-        Scanner { detector: self.clone() }
-    }
-}
-
-/// Scans blocks, one at a time.
-pub struct Scanner {
-    detector: Detector,
-}
-
-impl Scanner {
-    /// Judges the complete lines of a block and moves the cursor past them.
-    ///
-    /// `block` begins at `cursor.head` and holds everything read since. Decisions come in the order of the
-    /// numbers within a record. Any bytes are valid.
-    pub fn scan(&mut self, block: &[u8], cursor: &mut Cursor, end: End, on: &mut impl FnMut(Decision<'_>)) -> Scanned {
-        // A stand-in that knows one form, `(31005):`, and takes each line for a record.
-        let _ = &self.detector;
-        let fresh = (cursor.offset - cursor.head) as usize;
-        let mut scanned = Scanned::default();
-        let mut start = fresh;
-        while start < block.len() {
-            let stop = match memchr::memchr(b'\n', &block[start..]) {
-                Some(length) => start + length + 1,
-                None if end == End::Input => block.len(),
-                None => break,
-            };
-            let line = &block[start..stop];
-            for at in memchr::memchr_iter(b'(', line) {
-                let digits =
-                    line.get(at + 1..at + 6).and_then(|d| std::str::from_utf8(d).ok()).and_then(|d| d.parse().ok());
-                if let Some(code) = digits.and_then(Code::new)
-                    && line.get(at + 6..at + 8) == Some(b"):")
-                {
-                    on(Decision::Accepted(Match {
-                        code,
-                        rule: 0,
-                        offset: cursor.head + start as u64,
-                        line_start: start,
-                        head: line,
-                        text: line,
-                        number: at + 1..at + 6,
-                    }));
-                }
-            }
-            scanned.lines += 1;
-            start = stop;
-        }
-        cursor.offset = cursor.head + start as u64;
-        cursor.head = cursor.offset;
-        scanned
+        Scanner::new(self.clone(), assume)
     }
 }

@@ -1,2 +1,3 @@
-//! x
-fn main() {}
+//! Tests of what a user notices, in one binary so that linking is paid once.
+
+mod accuracy;

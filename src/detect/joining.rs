@@ -1,0 +1,238 @@
+//! Tells which lines continue the record that the line before them belongs to.
+//!
+//! A line that nothing marks as a continuation begins a record of its own: an application that logs one plain
+//! line for each event is the common case, and joining two events would count two errors as one.
+
+use memchr::{memchr, memmem};
+
+/// Whether `line` belongs to the record of `before`, the line of the same stream right before it.
+pub(crate) fn continues(before: &[u8], line: &[u8]) -> bool {
+    let line = skip_colours(line);
+    match line.first() {
+        None => true,
+        Some(b'\t') => true,
+        Some(b' ') => !is_indented_head(line),
+        Some(b'\\') if line.starts_with(br"\t") => true,
+        Some(b'}' | b']' | b')') => true,
+        _ if CONTINUATIONS.iter().any(|start| line.starts_with(start)) => true,
+        _ if is_head(line) => false,
+        _ => follows(skip_colours(before), line),
+    }
+}
+
+/// How lines begin that only ever continue a record.
+const CONTINUATIONS: [&[u8]; 13] = [
+    b"at ",
+    b"Caused by",
+    b"Suppressed: ",
+    b"... ",
+    b"During handling of the above exception",
+    b"The above exception was the direct cause",
+    b"--- End of ",
+    b"More info",
+    b"HTTP Error Your request was",
+    b"Twilio returned the following",
+    b"https://www.twilio.com/docs/",
+    b"http://www.twilio.com/docs/",
+    b"\xe2\x94\x94",
+];
+
+/// Whether a line without a mark of its own belongs to the record because of what stands before it.
+fn follows(before: &[u8], line: &[u8]) -> bool {
+    let end = before.trim_ascii_end();
+    match end.last() {
+        // A blank line ends what was open, but the parts of a traceback or of a dump are set off by blank lines.
+        None => is_dump_part(line),
+        // An object, a list or a sentence is open.
+        Some(b'{' | b'[' | b'(' | b',' | b'=' | b':' | b'\\') => true,
+        Some(b'>') if end.ends_with(b"->") || end.ends_with(b"=>") => true,
+        _ if end.ends_with(b"/errors") => true,
+        _ if is_rest_error(before) => true,
+        _ if line.starts_with(b"Traceback (most recent call last)") => is_head(before),
+        _ if is_exception(line) => (is_head(before) && before[0] != b'{') || is_traceback_line(before),
+        _ => match (yaml_key(before), yaml_key(line)) {
+            (Some(above), Some(key)) => above != key,
+            (None, Some(_)) => before.starts_with(b"--- "),
+            _ => false,
+        },
+    }
+}
+
+/// What follows a blank line within one dump.
+fn is_dump_part(line: &[u8]) -> bool {
+    const PARTS: [&[u8]; 6] =
+        [b"Traceback (most recent", b"POST /", b"GET /", b"DELETE /", b"Unable to ", b"More info"];
+    PARTS.iter().any(|part| line.starts_with(part))
+}
+
+/// The first line of a Ruby `RestError`, `[HTTP 401] 20101 : Unable to create record`: its text and link come
+/// on lines of their own.
+fn is_rest_error(line: &[u8]) -> bool {
+    memmem::find_iter(line, b"[HTTP ").any(|at| {
+        line.get(at + 9..at + 11) == Some(b"] ")
+            && line.get(at + 11..at + 16).is_some_and(|code| code.iter().all(u8::is_ascii_digit))
+            && line.get(at + 16..at + 19) == Some(b" : ")
+    })
+}
+
+/// A source line of a Python traceback.
+fn is_traceback_line(line: &[u8]) -> bool {
+    line.starts_with(b"    ") && !line.trim_ascii_start().starts_with(b"at ")
+}
+
+/// `twilio.base.exceptions.TwilioRestException: …` and the like: a dotted name that says what it is.
+fn is_exception(line: &[u8]) -> bool {
+    let name = line.iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'\\')).count();
+    let name = &line[..name];
+    let dotted = name.iter().enumerate().any(|(i, b)| matches!(b, b'.' | b':' | b'\\') && i + 1 < name.len());
+    dotted && (memmem::find(name, b"Exception").is_some() || memmem::find(name, b"Error").is_some())
+}
+
+/// The key of `key: value` at the start of a line, as in YAML; a word that is a level is none.
+fn yaml_key(line: &[u8]) -> Option<&[u8]> {
+    let colon = memchr(b':', line)?;
+    let key = &line[..colon];
+    let is_key = !key.is_empty()
+        && key.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-'))
+        && matches!(line.get(colon + 1), None | Some(b' '));
+    if is_key && level(line).is_none() { Some(key) } else { None }
+}
+
+/// Whether a line begins as log entries do: with a time, a level, a priority or an object.
+pub(crate) fn is_head(line: &[u8]) -> bool {
+    let digits = |n: usize| line.len() >= n && line[..n].iter().all(u8::is_ascii_digit);
+    match line.first() {
+        Some(b'0'..=b'9') => {
+            let run = line.iter().take_while(|b| b.is_ascii_digit()).count();
+            match (run, line.get(run)) {
+                // 2026-01-02, 2026/01/02, 12/22/2025, 01-02, 10:20:30, and epochs with or without a fraction.
+                (4, Some(b'-' | b'/')) | (1..=2, Some(b'/' | b'-' | b':')) => true,
+                (1..=3, Some(b'.')) => true,
+                (10 | 13 | 16 | 19, _) => true,
+                (8, Some(b' ' | b'T')) => true,
+                _ => false,
+            }
+        }
+        Some(b'[') => line.len() > 1,
+        Some(b'{') => line.len() > 1,
+        Some(b'<') => line.get(1).is_some_and(u8::is_ascii_digit),
+        Some(b'"') => {
+            line.get(1).is_some_and(u8::is_ascii_digit) && line.get(5).is_some_and(|b| matches!(b, b'-' | b'/'))
+        }
+        Some(b'I' | b'W' | b'E' | b'F') if line.get(1).is_some_and(u8::is_ascii_digit) => !digits(1),
+        Some(b'A'..=b'Z' | b'a'..=b'z') => {
+            level(line).is_some()
+                || is_month(line)
+                || [b"time=".as_slice(), b"ts=", b"t=", b"level=", b"lvl=", b"date=", b"timestamp="]
+                    .iter()
+                    .any(|key| line.starts_with(key))
+        }
+        _ => false,
+    }
+}
+
+fn is_month(line: &[u8]) -> bool {
+    const NAMES: &[u8] = b"JanFebMarAprMayJunJulAugSepOctNovDecMonTueWedThuFriSatSun";
+    line.len() > 6
+        && matches!(line[3], b' ' | b',')
+        && NAMES.chunks(3).any(|name| line.starts_with(name))
+        && line[4..7].iter().any(|b| b.is_ascii_digit() || b.is_ascii_uppercase())
+}
+
+/// The level that a line begins with.
+fn level(line: &[u8]) -> Option<&[u8]> {
+    const LEVELS: [&[u8]; 14] = [
+        b"error",
+        b"warning",
+        b"warn",
+        b"info",
+        b"debug",
+        b"trace",
+        b"fatal",
+        b"critical",
+        b"notice",
+        b"severe",
+        b"verbose",
+        b"fail",
+        b"crit",
+        b"log",
+    ];
+    let word = line.iter().take_while(|b| b.is_ascii_alphabetic()).count();
+    let word = &line[..word];
+    let known = LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word));
+    let ended = matches!(line.get(word.len()), Some(b' ' | b':' | b',' | b'|' | b']' | b'/' | b'\t'));
+    // A capitalised `Error: …` is a message, and `log` is too common a word in lower case.
+    let shouted = word.iter().all(u8::is_ascii_uppercase);
+    let lower = word.iter().all(u8::is_ascii_lowercase) && word != b"log";
+    if known && ended && (shouted || lower) { Some(word) } else { None }
+}
+
+/// An indented line that begins a record all the same: React Native's ` ERROR  text`, and a date after one blank.
+fn is_indented_head(line: &[u8]) -> bool {
+    let text = &line[1..];
+    match level(text) {
+        Some(word) => word[0].is_ascii_uppercase() && text[word.len()..].starts_with(b"  "),
+        None => {
+            text.first().is_some_and(u8::is_ascii_digit) && text.get(4) == Some(&b'-') && text.get(7) == Some(&b'-')
+        }
+    }
+}
+
+/// The line without the colour sequences that it begins with, raw or as JSON escapes them.
+fn skip_colours(mut line: &[u8]) -> &[u8] {
+    loop {
+        let Some(rest) = line.strip_prefix(b"\x1b[").or_else(|| line.strip_prefix(br"\u001b[")) else { return line };
+        let parameters = rest.iter().take_while(|b| b.is_ascii_digit() || **b == b';').count();
+        match rest.get(parameters) {
+            Some(b'm') => line = &rest[parameters + 1..],
+            _ => return line,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The lines of `text` that begin a record.
+    #[track_caller]
+    fn check(text: &str, heads: &[usize]) {
+        let lines: Vec<&[u8]> = text.split('\n').map(str::as_bytes).collect();
+        let found: Vec<usize> = (0..lines.len()).filter(|i| *i == 0 || !continues(lines[i - 1], lines[*i])).collect();
+        assert_eq!(found, heads, "{text}");
+    }
+
+    #[test]
+    fn joins_stacks_and_dumps() {
+        check("Forbidden: Forbidden (31403): x\n    at new Forbidden (a.js:1:2)\n    at b (c.js:3:4)\nnext", &[0, 3]);
+        check(
+            "Twilio::REST::RestError: [HTTP 401] 20101 : Unable\nInvalid access token\nhttps://www.twilio.com/docs/errors/20101\nTwilio::REST::RestError: [HTTP 401] 20101 : Unable",
+            &[0, 3],
+        );
+        check(
+            "2025-03-04 13:40:13 ERROR code=20003\ncom.twilio.exception.ApiException: Authenticate\n\tat a.b(C.java:1)\n\t... 40 more\nCaused by: x\n\tat d",
+            &[0],
+        );
+        check(
+            "2026-01-01 x ERROR y\nTraceback (most recent call last):\n  File \"a.py\", line 96, in ring\n    call()\ntwilio.base.exceptions.TwilioRestException: HTTP 401 error\nMore info: x",
+            &[0],
+        );
+        check("[21:53:41] twilio dial ->\n{\n  \"code\": 20003,\n}\n{\n  \"code\": 20003,\n}", &[0, 4]);
+        check("--- failure e9\nprovider: twilio\ncode: 20403\n--- failure f0\nprovider: twilio", &[0, 3]);
+        check(
+            "x: {\"code\":\n20003,\"message\":\"Authenticate\",\n\"more_info\":\"https://www.twilio.com/docs/errors\n/20003\",\"status\":401}\nAt C:\\jobs",
+            &[0, 4],
+        );
+        check("\u{1b}[31mError\u{1b}[39m {\n  code: 1\n}", &[0]);
+    }
+
+    #[test]
+    fn keeps_events_apart() {
+        check("ConnectionError (31005): a\nConnectionError (31005): b", &[0, 1]);
+        check("waiting for:\n2026-01-01T00:00:00Z next", &[0, 1]);
+        check(" ERROR  [Decline: Decline (31603): Decline (SIP)]\n ERROR  [Decline]", &[0, 1]);
+        check("error: a\ninfo: b\nerror: c", &[0, 1, 2]);
+        check("{\"a\":1}\n{\"b\":2}", &[0, 1]);
+        check("E0612 12:00:00.1 7 a.go:1] x,\nI0612 12:00:00.1 7 a.go:1] y", &[0, 1]);
+    }
+}

@@ -1,0 +1,214 @@
+//! Gathers the lines of one record out of a block, on demand: only records that hold a number are ever gathered.
+
+use std::ops::Range;
+
+use memchr::{memchr, memrchr};
+
+use super::joining::continues;
+use super::wrapping::{Dress, trim_end, unwrap};
+use super::{LINE_LIMIT, RECORD_SPAN};
+
+/// Lines of other streams that may stand between two lines of one record.
+const INTERLEAVED: usize = 32;
+
+/// The complete lines of a block.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lines<'a> {
+    /// The block up to the end of its last complete line.
+    pub(super) block: &'a [u8],
+    /// Where the first line begins; what stands before belongs to a line that began earlier.
+    pub(super) floor: usize,
+}
+
+/// One physical line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Line {
+    /// Its place in the block, with its end.
+    pub(super) span: Range<usize>,
+    /// Its text without wrapping, in the block.
+    pub(super) text: Range<usize>,
+    /// The stream it belongs to; 0 for a line without wrapping.
+    pub(super) stream: u64,
+    /// The stream's next line goes on with it.
+    pub(super) partial: bool,
+    /// What stands around the text.
+    pub(super) dress: Dress,
+}
+
+/// The lines of one record, as far as the block holds them.
+#[derive(Clone, Debug)]
+pub(super) struct Record {
+    /// Never empty, ascending.
+    pub(super) lines: Vec<Line>,
+    /// Whether its end was seen.
+    pub(super) closed: bool,
+}
+
+/// What follows a line in its stream.
+enum Next {
+    Line(Line),
+    /// Nothing that could continue it.
+    Nothing,
+    /// The block ends before that is known.
+    Unknown,
+}
+
+impl Line {
+    /// Whether it is too long to be judged as a whole.
+    pub(super) fn is_long(&self) -> bool {
+        self.span.len() > LINE_LIMIT
+    }
+}
+
+impl Record {
+    /// The first line.
+    pub(super) fn head(&self) -> &Line {
+        &self.lines[0]
+    }
+
+    /// Where the text of each line begins in the block. The first line keeps a prefix that names its origin.
+    pub(super) fn text(&self, line: usize) -> Range<usize> {
+        let Line { span, text, dress, .. } = &self.lines[line];
+        if line == 0 && *dress == Dress::Prefix { span.start..text.end } else { text.clone() }
+    }
+
+    /// Where the last line ends.
+    pub(super) fn end(&self) -> usize {
+        self.lines[self.lines.len() - 1].span.end
+    }
+}
+
+impl<'a> Lines<'a> {
+    /// The line that begins at `start`.
+    pub(super) fn at(&self, start: usize) -> Line {
+        let end = memchr(b'\n', &self.block[start..]).map_or(self.block.len(), |length| start + length + 1);
+        let bytes = &self.block[start..end];
+        if bytes.len() > LINE_LIMIT {
+            let text = start..start + trim_end(bytes).len();
+            return Line { span: start..end, text, stream: 0, partial: false, dress: Dress::Plain };
+        }
+        let unwrapped = unwrap(bytes);
+        Line {
+            span: start..end,
+            text: start + unwrapped.text.start..start + unwrapped.text.end,
+            stream: unwrapped.stream,
+            partial: unwrapped.partial,
+            dress: unwrapped.dress,
+        }
+    }
+
+    /// The line that holds the byte at `position`.
+    pub(super) fn containing(&self, position: usize) -> Line {
+        let start = memrchr(b'\n', &self.block[self.floor..position]).map_or(self.floor, |at| self.floor + at + 1);
+        self.at(start)
+    }
+
+    /// The last line, unless there is none.
+    pub(super) fn last(&self) -> Option<Line> {
+        if self.block.len() > self.floor { Some(self.containing(self.block.len() - 1)) } else { None }
+    }
+
+    /// The last line of each stream whose record may still grow.
+    pub(super) fn last_of_streams(&self) -> Vec<Line> {
+        let mut found: Vec<Line> = Vec::new();
+        let mut next = self.last();
+        for _ in 0..=INTERLEAVED {
+            let Some(line) = next else { break };
+            // A plain line ends every plain record before it, and is followed by no line that was passed.
+            if line.stream == 0 && !found.is_empty() {
+                break;
+            }
+            next = if line.stream != 0 && line.span.start > self.floor {
+                Some(self.containing(line.span.start - 1))
+            } else {
+                None
+            };
+            if found.iter().all(|other| other.stream != line.stream) {
+                found.push(line);
+            }
+        }
+        found
+    }
+
+    /// The first line of the record that `line` belongs to, looking back to `floor` at most.
+    pub(super) fn head(&self, line: Line, floor: usize) -> Line {
+        let mut head = line.clone();
+        while let Some(before) = self.previous(&head, floor)
+            && self.joins(&before, &head)
+        {
+            head = before;
+        }
+        // A record that outgrows its span is cut there, counted from its head.
+        while line.span.start - head.span.start >= RECORD_SPAN {
+            let mut last = head.clone();
+            while last.span.start - head.span.start < RECORD_SPAN {
+                match self.next(&last) {
+                    Next::Line(next) => last = next,
+                    Next::Nothing | Next::Unknown => return last,
+                }
+            }
+            head = last;
+        }
+        head
+    }
+
+    /// The record that begins with `head`.
+    pub(super) fn record(&self, head: Line) -> Record {
+        let start = head.span.start;
+        let mut lines = vec![head];
+        let closed = loop {
+            let last = &lines[lines.len() - 1];
+            match self.next(last) {
+                Next::Line(line) if self.joins(last, &line) && line.span.start - start < RECORD_SPAN => {
+                    lines.push(line)
+                }
+                Next::Line(_) | Next::Nothing => break true,
+                Next::Unknown => break false,
+            }
+        };
+        Record { lines, closed }
+    }
+
+    fn joins(&self, before: &Line, line: &Line) -> bool {
+        let text = |line: &Line| &self.block[line.text.clone()];
+        !before.is_long() && !line.is_long() && (before.partial || continues(text(before), text(line)))
+    }
+
+    /// The line of the same stream before `line`.
+    fn previous(&self, line: &Line, floor: usize) -> Option<Line> {
+        let mut start = line.span.start;
+        for _ in 0..=INTERLEAVED {
+            if start <= floor.max(self.floor) {
+                return None;
+            }
+            let before = self.containing(start - 1);
+            if before.stream == line.stream {
+                return Some(before);
+            }
+            if line.stream == 0 || before.stream == 0 {
+                return None;
+            }
+            start = before.span.start;
+        }
+        None
+    }
+
+    /// The line of the same stream after `line`.
+    fn next(&self, line: &Line) -> Next {
+        let mut start = line.span.end;
+        for _ in 0..=INTERLEAVED {
+            if start >= self.block.len() {
+                return Next::Unknown;
+            }
+            let after = self.at(start);
+            if after.stream == line.stream {
+                return Next::Line(after);
+            }
+            if line.stream == 0 || after.stream == 0 {
+                return Next::Nothing;
+            }
+            start = after.span.end;
+        }
+        Next::Nothing
+    }
+}

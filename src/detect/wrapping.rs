@@ -1,0 +1,341 @@
+//! Looks through what containers, syslog and process managers put around each line.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Range;
+
+use memchr::{memchr, memmem};
+
+/// A physical line seen through its wrapping.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unwrapped {
+    /// What the wrapping names as the line's origin, hashed; 0 for a line without wrapping.
+    pub(crate) stream: u64,
+    /// The line as its program printed it, within the physical line, without its end.
+    pub(crate) text: Range<usize>,
+    /// The program's line goes on in the stream's next physical line.
+    pub(crate) partial: bool,
+    /// What the wrapping is.
+    pub(crate) dress: Dress,
+}
+
+/// What stands around a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dress {
+    /// Nothing.
+    Plain,
+    /// A prefix that names the line's origin: it belongs to the record's first line.
+    Prefix,
+    /// The container runtime interface's prefix, which says nothing about the record.
+    Cri,
+    /// Docker's JSON object: the text is the inside of a string.
+    Docker,
+}
+
+/// Looks through the wrapping of a physical line; `line` may hold its end.
+pub(crate) fn unwrap(line: &[u8]) -> Unwrapped {
+    let line = trim_end(line);
+    let wrapped = match line.first() {
+        Some(b'{') => docker(line),
+        Some(b'0'..=b'9') => cri(line).or_else(|| logcat(line)).or_else(|| pm2(line)).or_else(|| dated_syslog(line)),
+        Some(b'<') => syslog(line),
+        Some(b'[') => kubectl_prefix(line),
+        Some(b'A'..=b'Z') => bsd_syslog(line, 0).or_else(|| logcat_brief(line)).or_else(|| compose(line)),
+        Some(b'a'..=b'z' | b'_') => compose(line).or_else(|| stern(line)),
+        _ => None,
+    };
+    wrapped.unwrap_or(Unwrapped { stream: 0, text: 0..line.len(), partial: false, dress: Dress::Plain })
+}
+
+/// The line without its newline and carriage return.
+pub(crate) fn trim_end(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+fn prefix(line: &[u8], stream: &[u8], text: usize) -> Option<Unwrapped> {
+    Some(Unwrapped { stream: stream_of(stream), text: text..line.len(), partial: false, dress: Dress::Prefix })
+}
+
+fn stream_of(name: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    hasher.finish().max(1)
+}
+
+/// Docker's json-file driver: `{"log":"text\n","stream":"stdout","time":"…"}`.
+fn docker(line: &[u8]) -> Option<Unwrapped> {
+    const OPEN: &[u8] = br#"{"log":""#;
+    if !line.starts_with(OPEN) {
+        return None;
+    }
+    let close = memmem::rfind(line, br#"","stream":""#)?;
+    let stream = close + br#"","stream":""#.len();
+    let name = &line[stream..stream + memchr(b'"', &line[stream..])?];
+    let text = line.get(OPEN.len()..close)?;
+    let (text, partial) = match text.strip_suffix(br"\n") {
+        Some(text) => (text.strip_suffix(br"\r").unwrap_or(text), false),
+        None => (text, true),
+    };
+    Some(Unwrapped {
+        stream: stream_of(name),
+        text: OPEN.len()..OPEN.len() + text.len(),
+        partial,
+        dress: Dress::Docker,
+    })
+}
+
+/// The container runtime interface: `2025-03-24T22:29:56.099119149Z stderr F text`.
+fn cri(line: &[u8]) -> Option<Unwrapped> {
+    if line.get(10) != Some(&b'T') {
+        return None;
+    }
+    let space = memchr(b' ', line.get(..44.min(line.len()))?)?;
+    let rest = &line[space + 1..];
+    let name = if rest.starts_with(b"stdout ") || rest.starts_with(b"stderr ") { &rest[..6] } else { return None };
+    let tags = &rest[7..];
+    let end = memchr(b' ', tags).unwrap_or(tags.len());
+    let partial = match tags[..end].split(|byte| *byte == b':').next() {
+        Some(b"F") => false,
+        Some(b"P") => true,
+        _ => return None,
+    };
+    let text = (space + 1 + 7 + end + 1).min(line.len());
+    Some(Unwrapped { stream: stream_of(name), text: text..line.len(), partial, dress: Dress::Cri })
+}
+
+/// Android's `threadtime`: `03-01 19:27:20.330 28602 17577 E ReactNativeJS: text`.
+fn logcat(line: &[u8]) -> Option<Unwrapped> {
+    if line.get(2) != Some(&b'-') || line.get(5) != Some(&b' ') || line.get(8) != Some(&b':') {
+        return None;
+    }
+    let colon = 18 + memmem::find(line.get(18..90.min(line.len()))?, b": ")?;
+    let mut words = line[18..colon].split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+    let is_number = |word: &[u8]| word.iter().all(u8::is_ascii_digit);
+    let threads = words.next().is_some_and(is_number) && words.next().is_some_and(is_number);
+    let level = words.next().is_some_and(|word| matches!(word, b"V" | b"D" | b"I" | b"W" | b"E" | b"F" | b"A"));
+    if threads && level { prefix(line, &line[18..colon], colon + 2) } else { None }
+}
+
+/// Android's `brief`: `E/ReactNativeJS(28602): text`.
+fn logcat_brief(line: &[u8]) -> Option<Unwrapped> {
+    if line.get(1) != Some(&b'/') || !matches!(line[0], b'V' | b'D' | b'I' | b'W' | b'E' | b'F' | b'A') {
+        return None;
+    }
+    let end = memmem::find(line.get(..80.min(line.len()))?, b"): ")?;
+    let open = memchr(b'(', &line[..end])?;
+    let pid = line[open + 1..end].trim_ascii();
+    if pid.is_empty() || !pid.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    prefix(line, &line[..end], end + 3)
+}
+
+/// pm2: `1|callflow  | text`.
+fn pm2(line: &[u8]) -> Option<Unwrapped> {
+    let digits = line.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if digits > 4 || line.get(digits) != Some(&b'|') {
+        return None;
+    }
+    bar(line, digits + 1)
+}
+
+/// docker compose: `notify-1  | text`.
+fn compose(line: &[u8]) -> Option<Unwrapped> {
+    bar(line, 0)
+}
+
+/// A name, blanks, a bar and a blank (or the end).
+fn bar(line: &[u8], from: usize) -> Option<Unwrapped> {
+    let rest = &line[from..];
+    let name = rest.iter().take_while(|byte| is_name(**byte)).count();
+    let blanks = rest[name..].iter().take_while(|byte| **byte == b' ').count();
+    if name == 0 || blanks == 0 || rest.get(name + blanks) != Some(&b'|') {
+        return None;
+    }
+    let text = from + name + blanks + 1;
+    match line.get(text) {
+        None => prefix(line, &line[..from + name], text),
+        Some(b' ') => prefix(line, &line[..from + name], text + 1),
+        Some(_) => None,
+    }
+}
+
+fn is_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')
+}
+
+/// `kubectl logs --prefix`: `[pod/notify-0aa4e5256-8w9b7/app] text`.
+fn kubectl_prefix(line: &[u8]) -> Option<Unwrapped> {
+    if !line.starts_with(b"[pod/") {
+        return None;
+    }
+    let end = memmem::find(line.get(..400.min(line.len()))?, b"] ")?;
+    prefix(line, &line[..end], end + 2)
+}
+
+/// stern, and older `kubectl`: `notify-0aa4e5256-8w9b7 app text`.
+fn stern(line: &[u8]) -> Option<Unwrapped> {
+    let pod = line.iter().take_while(|byte| is_name(**byte)).count();
+    if line.get(pod) != Some(&b' ') || !is_pod(&line[..pod]) {
+        return None;
+    }
+    let container = line[pod + 1..].iter().take_while(|byte| is_name(**byte)).count();
+    let end = pod + 1 + container;
+    if container == 0 || line.get(end).is_some_and(|byte| *byte != b' ') {
+        return None;
+    }
+    prefix(line, &line[..end], (end + 1).min(line.len()))
+}
+
+/// A pod of a deployment: `NAME-HASH-FIVE`, or of a stateful set: `NAME-N`, which is too common a form to take.
+fn is_pod(name: &[u8]) -> bool {
+    let mut parts = name.rsplit(|byte| *byte == b'-');
+    let lower = |part: &[u8]| part.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    let suffix = parts.next().is_some_and(|part| part.len() == 5 && lower(part));
+    let hash = parts
+        .next()
+        .is_some_and(|part| (8..=10).contains(&part.len()) && lower(part) && part.iter().any(u8::is_ascii_digit));
+    suffix && hash && parts.next().is_some_and(|part| !part.is_empty())
+}
+
+/// A syslog line with its priority: RFC 5424 `<131>1 TIME HOST APP PROCID MSGID SD MSG`, else RFC 3164.
+fn syslog(line: &[u8]) -> Option<Unwrapped> {
+    let close = memchr(b'>', line.get(..5.min(line.len()))?)?;
+    if close < 2 || !line[1..close].iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let header = close + 1;
+    if !line[header..].starts_with(b"1 ") {
+        return bsd_syslog(line, header).or_else(|| prefix(line, b"<>", header));
+    }
+    let mut at = header + 2;
+    let mut origin = at..at;
+    for field in 0..5 {
+        let end = at + memchr(b' ', &line[at..])?;
+        match field {
+            1 => origin = at..end,
+            2 | 3 => origin.end = end,
+            _ => {}
+        }
+        at = end + 1;
+    }
+    let text = match line.get(at) {
+        Some(b'[') => structured_data_end(line, at),
+        _ => at + 1,
+    };
+    prefix(line, &line[origin], (text + 1).min(line.len()))
+}
+
+/// Where the elements `[id key="value" …]…` that begin at `at` end.
+fn structured_data_end(line: &[u8], mut at: usize) -> usize {
+    let mut quoted = false;
+    while let Some(byte) = line.get(at) {
+        match byte {
+            b'\\' if quoted => at += 1,
+            b'"' => quoted = !quoted,
+            b']' if !quoted && line.get(at + 1) != Some(&b'[') => return at + 1,
+            _ => {}
+        }
+        at += 1;
+    }
+    line.len()
+}
+
+/// RFC 3164 and journald's short form: `Mar 17 06:26:48 host unit[pid]: text`.
+fn bsd_syslog(line: &[u8], from: usize) -> Option<Unwrapped> {
+    const MONTHS: [&[u8]; 12] =
+        [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
+    let stamp = line.get(from..from + 16)?;
+    if !MONTHS.contains(&&stamp[..3]) || stamp[3] != b' ' || stamp[9] != b':' || stamp[12] != b':' || stamp[15] != b' '
+    {
+        return None;
+    }
+    tagged(line, from + 16)
+}
+
+/// journald's ISO form and Heroku: `2025-12-07T01:16:52-0500 host unit[pid]: text`.
+fn dated_syslog(line: &[u8]) -> Option<Unwrapped> {
+    if line.get(10) != Some(&b'T') {
+        return None;
+    }
+    let space = memchr(b' ', line.get(..40.min(line.len()))?)?;
+    tagged(line, space + 1)
+}
+
+/// `host tag[pid]: text` or `tag[pid]: text`; the first two words, up to the colon.
+fn tagged(line: &[u8], from: usize) -> Option<Unwrapped> {
+    let rest = line.get(from..)?;
+    let colon = memmem::find(rest.get(..120.min(rest.len()))?, b":")?;
+    let origin = &rest[..colon];
+    let spaces = memchr::memchr_iter(b' ', origin).count();
+    let tag = origin.rsplit(|byte| *byte == b' ').next()?;
+    // Without a pid in brackets a word and a colon are any sentence, unless a host stands before them.
+    let bracketed = tag.ends_with(b"]") && tag.contains(&b'[');
+    if tag.is_empty() || spaces > 1 || (!bracketed && spaces != 1) {
+        return None;
+    }
+    match rest.get(colon + 1) {
+        None => prefix(line, origin, from + colon + 1),
+        Some(b' ') => prefix(line, origin, from + colon + 2),
+        Some(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(line: &str, expected: &str) {
+        let wrapped = unwrap(line.as_bytes());
+        assert_eq!(line.get(wrapped.text.clone()), Some(expected));
+        assert_ne!(wrapped.stream, 0, "{line}");
+    }
+
+    #[track_caller]
+    fn check_plain(line: &str) {
+        assert_eq!(unwrap(line.as_bytes()).stream, 0, "{line}");
+    }
+
+    #[test]
+    fn looks_through_each_wrapping() {
+        check(r#"{"log":"a \"b\"\n","stream":"stdout","time":"2026-01-04T00:02:10.97Z"}"#, r#"a \"b\""#);
+        check("2025-03-24T22:29:56.099119149Z stderr F  code: 1\n", " code: 1");
+        check("2025-03-24T22:29:56.099119149Z stderr F", "");
+        check("03-01 19:27:20.330 28602 17577 E ReactNativeJS:   code: 31400,", "  code: 31400,");
+        check("E/ReactNativeJS(28602):   code: 31400,", "  code: 31400,");
+        check("1|callflow  |   status: 401,", "  status: 401,");
+        check("notify-1  |     at success", "    at success");
+        check("notify-1  |\r\n", "");
+        check("[pod/notify-0aa4e5256-8w9b7/app] text", "text");
+        check("notify-0aa4e5256-8w9b7 app   status: 401,", "  status: 401,");
+        check("Mar 17 06:26:48 callsrv phone-worker.1[16795]: W, x", "W, x");
+        check("2025-12-07T01:16:52-0500 box9 uvicorn[17944]: callback", "callback");
+        check("2025-09-23T19:45:09.145808+00:00 app[web.1]: Authenticate", "Authenticate");
+        check("<11>May 12 10:46:45 node-14 dialer[21218]: twilio-go", "twilio-go");
+        check(
+            r#"<131>1 2026-07-14T01:53:47.896Z web3 frontdesk 20106 - [o ip="1]"][b x="2"] Twilio 400"#,
+            "Twilio 400",
+        );
+        check("<131>1 2026-07-14T01:53:47.896Z web3 frontdesk 20106 - - Twilio 400", "Twilio 400");
+    }
+
+    #[test]
+    fn leaves_plain_lines_alone() {
+        check_plain("2025-12-15 02:54:10.777 | ERROR    | outreach.dial:ring:99 - Twilio error");
+        check_plain("2026-08-18T16:26:31 ERROR voice.agent - closed: now");
+        check_plain(r#"{"level":"error","msg":"x"}"#);
+        check_plain("ConnectionError (31005): x");
+        check_plain("Dec is a month");
+        check_plain("");
+    }
+
+    #[test]
+    fn tells_streams_and_partial_lines() {
+        let part = unwrap(b"2025-03-24T22:29:56.099119149Z stdout P x");
+        assert!(part.partial);
+        assert_ne!(part.stream, unwrap(b"2025-03-24T22:29:56.099119149Z stderr F x").stream);
+        assert!(unwrap(br#"{"log":"half","stream":"stdout","time":"x"}"#).partial);
+        assert!(!unwrap(br#"{"log":"whole\n","stream":"stdout","time":"x"}"#).partial);
+    }
+}
