@@ -49,8 +49,6 @@ pub struct Cursor {
     pub open: Vec<OpenRecord>,
     /// Whether `offset` lies inside a line longer than [`LINE_LIMIT`].
     pub in_long_line: bool,
-    /// Whether a container runtime wrote the input, which is told by the first line read; `None` before it.
-    pub in_container: Option<bool>,
 }
 
 /// A record whose end was not seen yet.

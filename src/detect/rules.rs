@@ -223,16 +223,19 @@ impl Judge {
         }
     }
 
-    /// Looks at a number's surroundings: its line, or a whole block that holds the line.
+    /// Looks at a number's line alone. What stands before `start` in it is its wrapping, which may have to be
+    /// looked through.
     pub(crate) fn outlook(
         &mut self,
         rules: &Rules,
-        text: &[u8],
+        line: &[u8],
+        start: usize,
         number: &Range<usize>,
         entry: Option<&Entry>,
     ) -> Outlook {
-        let (automaton, died) = self.run(rules, text, number.start, entry.is_some());
-        let surroundings = Surroundings::of(text, number, entry);
+        let (automaton, died) = self.run(rules, line, number.start, entry.is_some());
+        let died = died.is_some_and(|at| at >= start);
+        let surroundings = Surroundings::of(line, number, entry);
         let accepts = |rule: &u16| {
             let rule = &rules.all[*rule as usize];
             rule.verdict == Verdict::Accept && rule.fits(&surroundings)
@@ -275,9 +278,14 @@ impl Judge {
         decided
     }
 
-    /// Collects into `found` the rules whose `before` ends at `at`; the automaton that did, and whether no text
-    /// before the one given could add to them.
-    fn run<'r>(&mut self, rules: &'r Rules, text: &[u8], at: usize, catalogued: bool) -> (&'r Automaton, bool) {
+    /// Collects into `found` the rules whose `before` ends at `at`; the automaton that did, and where it died.
+    fn run<'r>(
+        &mut self,
+        rules: &'r Rules,
+        text: &[u8],
+        at: usize,
+        catalogued: bool,
+    ) -> (&'r Automaton, Option<usize>) {
         let (automaton, cache) =
             if catalogued { (&rules.catalogued, &mut self.catalogued) } else { (&rules.any, &mut self.any) };
         self.found.clear();
@@ -306,28 +314,29 @@ impl Judge {
 }
 
 impl Automaton {
-    /// Runs backwards from `at`, collecting the rules that match; whether it died before the text's start.
+    /// Runs backwards from `at`, collecting the rules that match; where it died, so that nothing before that
+    /// place could add to them, or `None` where it came to the text's start.
     ///
     /// An automaton whose lazily built states outgrow their memory starts over; past its limit the number is
     /// decided as if nothing matched, which the limit in [`Builder::automaton`] is large enough to rule out.
-    fn run(&self, cache: &mut Cache, text: &[u8], at: usize, found: &mut Vec<u16>) -> bool {
+    fn run(&self, cache: &mut Cache, text: &[u8], at: usize, found: &mut Vec<u16>) -> Option<usize> {
         let low = at.saturating_sub(REACH);
         // Backwards, the byte after the number's start is what assertions at the pattern's end look at.
         let start = start::Config::new().anchored(Anchored::Yes).look_behind(text.get(at).copied());
-        let Ok(mut state) = self.dfa.start_state(cache, &start) else { return true };
+        let Ok(mut state) = self.dfa.start_state(cache, &start) else { return Some(at) };
         let collect = |cache: &Cache, state, found: &mut Vec<u16>| {
             for i in 0..self.dfa.match_len(cache, state) {
                 found.push(self.rules[self.dfa.match_pattern(cache, state, i).as_usize()]);
             }
         };
-        for &byte in text[low..at].iter().rev() {
-            let Ok(next) = self.dfa.next_state(cache, state, byte) else { return true };
+        for (before, &byte) in text[low..at].iter().enumerate().rev() {
+            let Ok(next) = self.dfa.next_state(cache, state, byte) else { return Some(low + before) };
             state = next;
             if state.is_tagged() {
                 if state.is_match() {
                     collect(cache, state, found);
                 } else if state.is_dead() || state.is_quit() {
-                    return true;
+                    return Some(low + before);
                 }
             }
         }
@@ -340,7 +349,7 @@ impl Automaton {
         {
             collect(cache, state, found);
         }
-        low > 0
+        if low > 0 { Some(low) } else { None }
     }
 }
 

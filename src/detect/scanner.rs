@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use memchr::{memchr, memrchr};
+use memchr::{memchr, memmem, memrchr};
 
 use super::numbers::numbers;
 use super::records::{Line, Lines, Record};
 use super::rules::{Judge, Outlook, Verdict};
-use super::wrapping::{Dress, unwrap};
+use super::wrapping::Dress;
 use super::{Assume, Cursor, Decision, Detector, End, LINE_LIMIT, OpenRecord, Scanned};
 use crate::record::{Code, Match};
 
@@ -24,6 +24,8 @@ pub struct Scanner {
     text: Vec<u8>,
     /// Where each line of the record at hand begins in its text.
     starts: Vec<usize>,
+    /// What the record at hand leaves rejected.
+    rejected: Vec<Option<usize>>,
     /// Lines that were judged as parts of a record before the scan came to them, ascending.
     covered: Vec<Range<usize>>,
 }
@@ -31,7 +33,15 @@ pub struct Scanner {
 impl Scanner {
     pub(super) fn new(detector: Detector, assume: Assume) -> Scanner {
         let judge = detector.rules.judge();
-        Scanner { detector, assume, judge, text: Vec::new(), starts: Vec::new(), covered: Vec::new() }
+        Scanner {
+            detector,
+            assume,
+            judge,
+            text: Vec::new(),
+            starts: Vec::new(),
+            rejected: Vec::new(),
+            covered: Vec::new(),
+        }
     }
 
     /// Judges the complete lines of a block and moves the cursor past them.
@@ -99,8 +109,7 @@ impl Scanner {
             }
         }
         if limit > fresh {
-            let wrapped = *cursor.in_container.get_or_insert_with(|| is_container(&lines.block[fresh..]));
-            let mut parts = if wrapped { partial_lines(&lines, fresh) } else { Vec::new() }.into_iter().peekable();
+            let mut parts = partial_lines(&lines, fresh).into_iter().peekable();
             for number in numbers(lines.block, fresh) {
                 while let Some(part) = parts.next_if(|part| *part < number.start) {
                     self.visit(&lines, part..part, base, fresh, end, on, &mut still_open, scanned);
@@ -147,18 +156,6 @@ impl Scanner {
                 return;
             }
         }
-        let is_number = !number.is_empty();
-        let rules = &self.detector.rules;
-        if is_number {
-            let code = code_at(lines.block, &number);
-            let entry = self.detector.catalog.get(code);
-            if let Outlook::Nothing(rule) = self.judge.outlook(rules, lines.block, &number, entry) {
-                if entry.is_some() {
-                    on(Decision::Rejected(rule));
-                }
-                return;
-            }
-        }
         let line = lines.containing(number.start);
         if line.is_long() {
             scanned.truncated_lines += 1;
@@ -168,6 +165,20 @@ impl Scanner {
             }
             self.covered.push(line.span);
             return;
+        }
+        if !number.is_empty() {
+            let start = line.span.start;
+            let entry = self.detector.catalog.get(code_at(lines.block, &number));
+            let in_line = number.start - start..number.end - start;
+            let text = &lines.block[start..line.text.end.max(number.end)];
+            if let Outlook::Nothing(rule) =
+                self.judge.outlook(&self.detector.rules, text, line.text.start - start, &in_line, entry)
+            {
+                if entry.is_some() {
+                    on(Decision::Rejected(rule));
+                }
+                return;
+            }
         }
         let floor = self.floor_of(&line);
         let record = lines.record(lines.head(line, floor));
@@ -201,7 +212,7 @@ impl Scanner {
         on: &mut impl FnMut(Decision<'_>),
     ) {
         let block = lines.block;
-        let Scanner { detector, judge, text, starts, assume, .. } = self;
+        let Scanner { detector, judge, text, starts, assume, rejected, .. } = self;
         let rules = &detector.rules;
         let contiguous = record.lines.len() == 1 || record.head().stream == 0;
         starts.clear();
@@ -221,6 +232,25 @@ impl Scanner {
             text
         };
         judge.begin_record(*assume == Assume::Twilio, rules);
+        let accepts = |rule: Option<usize>| rule.is_some_and(|rule| rules.all()[rule].verdict == Verdict::Accept);
+        let mut undecided = Vec::new();
+        let mut accept = |number: Range<usize>, index: usize, rule: usize, counted: &mut Vec<Code>| {
+            let code = code_at(text, &number);
+            counted.push(code);
+            let line = &record.lines[index];
+            on(Decision::Accepted(Match {
+                code,
+                rule,
+                offset: base + line.span.start as u64,
+                line_start: line.span.start,
+                head: &block[record.head().span.clone()],
+                text,
+                escaped: record.head().dress == Dress::Docker,
+                number,
+            }));
+        };
+        // First what each line and those before it say, then what the whole record says: the order in which a
+        // follower comes to know it.
         for number in numbers(text, 0) {
             let code = code_at(text, &number);
             if open.counted.contains(&code) {
@@ -242,39 +272,36 @@ impl Scanner {
             let known = if last + 1 < starts.len() { starts[last + 1] } else { text.len() };
             let entry = detector.catalog.get(code);
             let in_line = number.start - starts[first]..number.end - starts[first];
-            let outlook = judge.outlook(rules, &text[starts[first]..known], &in_line, entry);
+            let outlook = judge.outlook(rules, &text[starts[first]..known], 0, &in_line, entry);
             if let Outlook::Nothing(rule) = outlook {
                 let place = record.text(index).start + (number.start - starts[index]);
                 let is_new = if first == last { place >= visited } else { line_end > fresh };
                 if entry.is_some() && is_new {
-                    on(Decision::Rejected(rule));
+                    rejected.push(rule);
                 }
                 continue;
             }
-            let accepts = |rule: Option<usize>| rule.is_some_and(|rule| rules.all()[rule].verdict == Verdict::Accept);
-            let mut decided = judge.decide(rules, text, known, number.clone(), entry);
-            if !accepts(decided) && closing && known < text.len() {
-                let at_end = judge.decide(rules, text, text.len(), number.clone(), entry);
-                decided = at_end;
-            }
+            let decided = judge.decide(rules, text, known, number.clone(), entry);
             match decided {
-                Some(rule) if accepts(decided) => {
-                    open.counted.push(code);
-                    let line = &record.lines[index];
-                    on(Decision::Accepted(Match {
-                        code,
-                        rule,
-                        offset: base + line.span.start as u64,
-                        line_start: line.span.start,
-                        head: &block[record.head().span.clone()],
-                        text,
-                        escaped: record.head().dress == Dress::Docker,
-                        number,
-                    }));
-                }
-                _ if closing && (entry.is_some() || outlook == Outlook::Possible) => on(Decision::Rejected(decided)),
+                Some(rule) if accepts(decided) => accept(number, index, rule, &mut open.counted),
+                _ if closing => undecided.push((number, index, outlook == Outlook::Possible || entry.is_some())),
                 _ => {}
             }
+        }
+        for (number, index, counts) in undecided {
+            let code = code_at(text, &number);
+            if open.counted.contains(&code) {
+                continue;
+            }
+            let decided = judge.decide(rules, text, text.len(), number.clone(), detector.catalog.get(code));
+            match decided {
+                Some(rule) if accepts(decided) => accept(number, index, rule, &mut open.counted),
+                _ if counts => rejected.push(decided),
+                _ => {}
+            }
+        }
+        for rule in rejected.drain(..) {
+            on(Decision::Rejected(rule));
         }
     }
 
@@ -335,7 +362,7 @@ impl Scanner {
         let text = &block[window.clone()];
         let number = number.start - window.start..number.end - window.start;
         self.judge.begin_record(self.assume == Assume::Twilio, rules);
-        match self.judge.outlook(rules, text, &number, entry) {
+        match self.judge.outlook(rules, text, 0, &number, entry) {
             Outlook::Nothing(_) if entry.is_none() => return,
             Outlook::Nothing(rule) => return on(Decision::Rejected(rule)),
             Outlook::Unclear | Outlook::Possible => {}
@@ -390,24 +417,217 @@ fn code_at(text: &[u8], number: &Range<usize>) -> Code {
     Code::new(value).expect("five digits without a leading zero")
 }
 
-/// Whether the first line that begins here was written by a container runtime.
-fn is_container(block: &[u8]) -> bool {
-    let end = memchr(b'\n', block).unwrap_or(block.len());
-    let line = &block[..end.min(LINE_LIMIT)];
-    let wrapped = unwrap(line);
-    matches!(wrapped.dress, Dress::Cri | Dress::Docker)
+/// Where container runtimes left a line unfinished, ascending: what it says may be cut anywhere, even in a number.
+fn partial_lines(lines: &Lines<'_>, fresh: usize) -> Vec<usize> {
+    let block = &lines.block[fresh..];
+    let cri = memmem::find_iter(block, b" P ").map(|at| fresh + at);
+    // Docker's JSON: the text of a finished line ends in an escaped newline.
+    let docker = memmem::find_iter(block, br#"","stream":"std"#).map(|at| fresh + at);
+    let docker = docker.filter(|at| !lines.block[..*at].ends_with(br"\n"));
+    let mut found: Vec<usize> = cri
+        .chain(docker)
+        .map(|at| lines.containing(at))
+        .filter(|line| line.partial && line.span.start >= fresh)
+        .map(|line| line.span.start)
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    found
 }
 
-/// Where the partial lines of a container's log begin, ascending.
-fn partial_lines(lines: &Lines<'_>, fresh: usize) -> Vec<usize> {
-    let mut found = Vec::new();
-    let mut start = fresh;
-    while start < lines.block.len() {
-        let line = lines.at(start);
-        if line.partial {
-            found.push(start);
-        }
-        start = line.span.end;
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::catalog::Catalog;
+    use crate::detect::Rules;
+
+    thread_local! {
+        static SCANNER: std::cell::RefCell<Scanner> = std::cell::RefCell::new(
+            Detector::new(Arc::new(Catalog::embedded()), Arc::new(Rules::embedded())).scanner(Assume::Nothing),
+        );
     }
-    found
+
+    /// Everything that a scan says, with offsets instead of borrowed text.
+    #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    enum Said {
+        Accepted { offset: u64, code: u32, rule: usize },
+        Rejected(Option<usize>),
+    }
+
+    /// Scans `input` as a follower would that reads it in pieces of these sizes.
+    fn scan_in_pieces(input: &[u8], sizes: &[usize]) -> (Vec<Said>, Scanned) {
+        let mut cursor = Cursor::default();
+        let mut total = Scanned::default();
+        let mut said = Vec::new();
+        let mut on = |decision: Decision<'_>| {
+            said.push(match decision {
+                Decision::Accepted(m) => Said::Accepted { offset: m.offset, code: m.code.get(), rule: m.rule },
+                Decision::Rejected(rule) => Said::Rejected(rule),
+            });
+        };
+        SCANNER.with_borrow_mut(|scanner| {
+            let mut read = 0;
+            let mut sizes = sizes.iter().cycle();
+            loop {
+                read = (read + sizes.next().copied().unwrap_or(usize::MAX).max(1)).min(input.len());
+                let end = if read == input.len() { End::Input } else { End::More };
+                let scanned = scanner.scan(&input[cursor.head as usize..read], &mut cursor, end, &mut on);
+                total.lines += scanned.lines;
+                total.truncated_lines += scanned.truncated_lines;
+                assert!(cursor.head <= cursor.offset && cursor.offset as usize <= read);
+                if end == End::Input {
+                    break;
+                }
+            }
+        });
+        assert_eq!(cursor.offset as usize, input.len());
+        said.sort();
+        (said, total)
+    }
+
+    #[track_caller]
+    fn check(input: &str, expected: &[(u64, u32)]) {
+        let (said, _) = scan_in_pieces(input.as_bytes(), &[usize::MAX]);
+        let accepted: Vec<_> = said
+            .iter()
+            .filter_map(|said| match said {
+                Said::Accepted { offset, code, .. } => Some((*offset, *code)),
+                Said::Rejected(_) => None,
+            })
+            .collect();
+        assert_eq!(accepted, expected, "{input}");
+        for size in [1, 7, 64] {
+            assert_eq!(scan_in_pieces(input.as_bytes(), &[size]).0, said, "in pieces of {size}: {input}");
+        }
+    }
+
+    #[test]
+    fn counts_a_code_once_for_each_record() {
+        check("ConnectionError (31005): a\nConnectionError (31005): a\n", &[(0, 31005), (27, 31005)]);
+        check("ConnectionError (31005): a\n    at b (31005)\n    ConnectionError (31005): c\n", &[(0, 31005)]);
+        check("two: ConnectionError (31005), then BusyHere (31486)", &[(0, 31005), (0, 31486)]);
+    }
+
+    #[test]
+    fn takes_evidence_from_every_line_of_a_record() {
+        let object = "device failed {\n  code: 30003,\n  moreInfo: 'https://www.twilio.com/docs/errors/30003'\n}\n";
+        check(object, &[(31, 30003)]);
+        check("device failed {\n  code: 30003,\n}\nmoreInfo: 1\n", &[]);
+    }
+
+    #[test]
+    fn joins_what_a_container_split() {
+        let line =
+            |stream: &str, tag: &str, text: &str| format!("2025-03-25T04:11:07.611268411Z {stream} {tag} {text}\n");
+        let cut = line("stdout", "P", "{\"twilio\":{\"co") + &line("stdout", "F", "de\":20403}}");
+        check(&cut, &[(55, 20403)]);
+        let cut = line("stdout", "P", "{\"twilio\":{\"code\":204") + &line("stdout", "F", "03}}");
+        check(&cut, &[(0, 20403)]);
+        let mixed = line("stdout", "P", "twilio code 204") + &line("stderr", "F", "x") + &line("stdout", "F", "03");
+        check(&mixed, &[(0, 20403)]);
+        let docker = r#"{"log":"twilio code 204","stream":"stdout","time":"x"}"#.to_owned()
+            + "\n"
+            + r#"{"log":"03\n","stream":"stdout","time":"x"}"#;
+        check(&docker, &[(0, 20403)]);
+    }
+
+    #[test]
+    fn keeps_streams_apart() {
+        let input = "a-1  | RestException {\nb-1  | ok\na-1  |   code: 20403,\nb-1  |   code: 30003,\na-1  | }\n";
+        check(input, &[(33, 20403)]);
+    }
+
+    #[test]
+    fn judges_overlong_lines_piece_by_piece() {
+        let filler = "x".repeat(LINE_LIMIT);
+        let input = format!(
+            "ConnectionError (31005): a {filler} ConnectionError (31005): BusyHere (31486): b {filler}\nnext BusyHere (31486)\n"
+        );
+        let (whole, scanned) = scan_in_pieces(input.as_bytes(), &[usize::MAX]);
+        assert_eq!(scanned, Scanned { lines: 2, truncated_lines: 1 });
+        let codes: Vec<_> = whole.iter().filter(|said| matches!(said, Said::Accepted { .. })).collect();
+        assert_eq!(codes.len(), 3, "{codes:?}");
+        for size in [100_000, 1_000_003] {
+            assert_eq!(scan_in_pieces(input.as_bytes(), &[size]), (whole.clone(), scanned), "{size}");
+        }
+    }
+
+    #[test]
+    fn decides_what_is_open_when_nothing_comes() {
+        let input = b"device failed {\n  code: 30003,\n";
+        let mut cursor = Cursor::default();
+        let mut rejected = 0;
+        SCANNER.with_borrow_mut(|scanner| {
+            let mut on = |decision: Decision<'_>| match decision {
+                Decision::Accepted(matched) => panic!("accepted {matched:?}"),
+                Decision::Rejected(_) => rejected += 1,
+            };
+            scanner.scan(input, &mut cursor, End::More, &mut on);
+            scanner.scan(input, &mut cursor, End::Pause, &mut on);
+            scanner.scan(input, &mut cursor, End::Pause, &mut on);
+            scanner.scan(&[input.as_slice(), b"  moreInfo: 1\nnext\n"].concat(), &mut cursor, End::More, &mut on);
+        });
+        assert_eq!(rejected, 1, "once, when nothing came");
+        assert_eq!(cursor.offset, 50);
+    }
+
+    /// Lines that begin, continue, wrap and decoy.
+    const PIECES: [&str; 30] = [
+        "ConnectionError (31005): a\n",
+        "2026-01-01T00:00:00Z ERROR twilio call failed {\n",
+        "  code: 20403,\n",
+        "  status: 403, pid: 31005\n",
+        "  moreInfo: 'https://www.twilio.com/docs/errors/20403'\n",
+        "}\n",
+        "listening on 10.0.0.1:31005 pid=20104 took 53405ms\n",
+        "Twilio::REST::RestError: [HTTP 401] 20101 : Unable\n",
+        "Invalid access token\n",
+        "https://www.twilio.com/docs/errors/20101\n",
+        "\n",
+        "\r\n",
+        "a-1  | Error {\n",
+        "a-1  |   code: 20151,\n",
+        "b-1  |   at twilio (x.js:31005:1)\n",
+        "2025-03-25T04:11:07.611268411Z stdout P {\"twilio\":{\"code\":204\n",
+        "2025-03-25T04:11:07.611268411Z stdout F 03}}\n",
+        "2025-03-25T04:11:07.611268411Z stderr F ErrorCode=31486\n",
+        "{\"log\":\"twilio code 204\",\"stream\":\"stdout\",\"time\":\"x\"}\n",
+        "{\"log\":\"03\\n\",\"stream\":\"stdout\",\"time\":\"x\"}\n",
+        "\tat com.twilio.x(C.java:31005)\n",
+        "Caused by: code=53405\n",
+        "error code 31486 on call\n",
+        "error code 31486 on zoom call\n",
+        "half 31005",
+        " %2230007%22 error_code%22%3A%2230007%22&CallSid=1",
+        "{\"code\":\n",
+        "31005, \"twilio\"\n",
+        "\0\u{1b}[31m31005\u{1b}[0m",
+        "level=error code=31005 zoom=1\n",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(600))]
+
+        #[test]
+        fn any_chunking_says_the_same(
+            pieces in prop::collection::vec(0..PIECES.len(), 0..40),
+            sizes in prop::collection::vec(1usize..200, 1..8),
+        ) {
+            let input: String = pieces.into_iter().map(|piece| PIECES[piece]).collect();
+            let whole = scan_in_pieces(input.as_bytes(), &[usize::MAX]);
+            prop_assert_eq!(scan_in_pieces(input.as_bytes(), &sizes), whole);
+        }
+
+        #[test]
+        fn any_bytes_are_valid(
+            input in prop::collection::vec(prop_oneof![any::<u8>(), Just(b'\n'), Just(b'3'), Just(b'1'), Just(b'0')], 0..600),
+            sizes in prop::collection::vec(1usize..200, 1..8),
+        ) {
+            prop_assert_eq!(scan_in_pieces(&input, &sizes), scan_in_pieces(&input, &[usize::MAX]));
+        }
+    }
 }
