@@ -3,7 +3,10 @@
 use std::fmt;
 use std::ops::Range;
 
-use jiff::Timestamp;
+use jiff::{Timestamp, Zoned};
+use memchr::memmem;
+
+use crate::detect::{RecordTime, record_time};
 
 /// A Twilio error code: five digits, 10000 to 99999.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,12 +60,26 @@ pub struct Match<'a> {
 
 impl Match<'_> {
     /// When the record says it happened; `None` where it does not say.
-    pub fn time(&self) -> Option<Timestamp> {
-        None
+    ///
+    /// `now` gives the local zone, for a record that names none, and the year, for a format that has none.
+    pub fn time(&self, now: &Zoned) -> Option<RecordTime> {
+        record_time(self.head, now)
     }
 
-    /// The call that the record names, as `CA` and 32 hexadecimal digits.
+    /// The first call that the record names: `CA` and 32 hexadecimal digits.
     pub fn call_sid(&self) -> Option<&str> {
+        let mut from = 0;
+        while let Some(at) = memmem::find(&self.text[from..], b"CA") {
+            let start = from + at;
+            let is_word = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+            if let Some(sid) = self.text.get(start..start + 34)
+                && sid[2..].iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+                && !is_word(self.text.get(start + 34))
+            {
+                return std::str::from_utf8(sid).ok();
+            }
+            from = start + 2;
+        }
         None
     }
 }

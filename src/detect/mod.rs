@@ -9,6 +9,7 @@ mod numbers;
 mod records;
 mod rules;
 mod scanner;
+mod time;
 mod wrapping;
 
 use std::sync::Arc;
@@ -18,6 +19,8 @@ use crate::record::{Code, Match};
 
 pub use rules::{Rule, Rules, RulesError, Verdict};
 pub use scanner::Scanner;
+pub use time::RecordTime;
+pub(crate) use time::record_time;
 
 /// A line longer than this is judged piece by piece and counted as truncated, in bytes.
 pub const LINE_LIMIT: usize = 1 << 20;

@@ -1,8 +1,10 @@
 //! The scan of one block: numbers first, then the record of each, then its rules.
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
-use memchr::{memchr, memmem, memrchr};
+use aho_corasick::{AhoCorasick, MatchKind};
+use memchr::{memchr, memrchr};
 
 use super::numbers::numbers;
 use super::records::{Line, Lines, Record};
@@ -13,6 +15,13 @@ use crate::record::{Code, Match};
 
 /// How much of an overlong line is looked at on each side of a number, in bytes.
 const WINDOW: usize = 4 << 10;
+
+/// What stands in the lines that a container runtime left unfinished: CRI's tag, and the end of Docker's text.
+static PARTIAL: LazyLock<AhoCorasick> = LazyLock::new(|| {
+    // Leftmost-first is what gets the vectorised search.
+    let builder = AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build([r#"","stream":"std"#, " P "]);
+    builder.expect("two short patterns")
+});
 
 /// Scans blocks, one at a time, for one thread.
 #[derive(Debug)]
@@ -411,6 +420,14 @@ impl Scanner {
     }
 }
 
+/// The part of a window without the words that its ends cut.
+fn whole_words(text: &[u8], number: &Range<usize>, cut_before: bool, cut_after: bool) -> Range<usize> {
+    let start = text[..number.start].iter().position(|byte| byte.is_ascii_whitespace()).unwrap_or(number.start);
+    let end =
+        text[number.end..].iter().rposition(|byte| byte.is_ascii_whitespace()).map_or(number.end, |at| number.end + at);
+    (if cut_before { start } else { 0 })..(if cut_after { end } else { text.len() })
+}
+
 /// The code that five digits spell; the caller's range holds digits, the first of them not zero.
 fn code_at(text: &[u8], number: &Range<usize>) -> Code {
     let value = text[number.clone()].iter().fold(0, |value, digit| value * 10 + u32::from(digit - b'0'));
@@ -420,13 +437,11 @@ fn code_at(text: &[u8], number: &Range<usize>) -> Code {
 /// Where container runtimes left a line unfinished, ascending: what it says may be cut anywhere, even in a number.
 fn partial_lines(lines: &Lines<'_>, fresh: usize) -> Vec<usize> {
     let block = &lines.block[fresh..];
-    let cri = memmem::find_iter(block, b" P ").map(|at| fresh + at);
-    // Docker's JSON: the text of a finished line ends in an escaped newline.
-    let docker = memmem::find_iter(block, br#"","stream":"std"#).map(|at| fresh + at);
-    let docker = docker.filter(|at| !lines.block[..*at].ends_with(br"\n"));
-    let mut found: Vec<usize> = cri
-        .chain(docker)
-        .map(|at| lines.containing(at))
+    // In Docker's JSON the text of a finished line ends in an escaped newline.
+    let mut found: Vec<usize> = PARTIAL
+        .find_iter(block)
+        .filter(|mark| !block[..mark.start()].ends_with(br"\n"))
+        .map(|mark| lines.containing(fresh + mark.start()))
         .filter(|line| line.partial && line.span.start >= fresh)
         .map(|line| line.span.start)
         .collect();
