@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use jiff::{Timestamp, Zoned};
 use memchr::memmem;
+use serde::{Serialize, Serializer};
 
 use crate::detect::{RecordTime, record_time};
 
@@ -26,6 +27,12 @@ impl Code {
     /// Twilio's page about this code.
     pub fn docs(self) -> String {
         format!("https://www.twilio.com/docs/errors/{}", self.0)
+    }
+}
+
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u32(self.0)
     }
 }
 

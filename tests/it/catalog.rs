@@ -1,0 +1,84 @@
+//! The embedded catalogue against the tables it was made from.
+
+use std::collections::BTreeMap;
+
+use twdiag::catalog::{Catalog, Category};
+use twdiag::record::Code;
+
+/// What the tables say about one code.
+#[derive(Debug, Default, PartialEq)]
+struct Row {
+    category: String,
+    family: String,
+    group: String,
+    name: String,
+    explanation: String,
+    causes: Vec<String>,
+    solutions: Vec<String>,
+}
+
+/// Reads the Markdown tables, row by row; a row without a code continues the one before it.
+fn tables() -> BTreeMap<u32, Row> {
+    let mut rows: BTreeMap<u32, Row> = BTreeMap::new();
+    let (mut family, mut group, mut last) = (String::new(), String::new(), 0);
+    for line in std::fs::read_to_string("tests/data/catalog/voice-errors-table.md").unwrap().lines() {
+        if let Some(title) = line.strip_prefix("# ") {
+            family = title.split_once(": ").unwrap().1.to_owned();
+        }
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let [_, code, name, explanation, cause, solution, _] = cells[..] else { continue };
+        if code.starts_with("__") {
+            group = name.trim_matches('_').to_owned();
+            continue;
+        }
+        if let Some(number) = code.get(..5).and_then(|digits| digits.parse().ok()) {
+            last = number;
+            let (name, explanation) = (name.to_owned(), explanation.to_owned());
+            rows.insert(
+                last,
+                Row { family: family.clone(), group: group.clone(), name, explanation, ..Row::default() },
+            );
+        } else if !code.is_empty() {
+            continue;
+        }
+        let row = rows.get_mut(&last).unwrap();
+        row.causes.extend(cause.strip_prefix("• ").map(str::to_owned));
+        row.solutions.extend(solution.strip_prefix("• ").map(str::to_owned));
+    }
+    for line in std::fs::read_to_string("tests/data/catalog/categories.tsv").unwrap().lines().skip(1) {
+        let (code, category) = line.split_once('\t').unwrap();
+        rows.get_mut(&code.parse().unwrap()).unwrap().category = category.to_owned();
+    }
+    rows
+}
+
+#[test]
+fn holds_every_field_word_for_word() {
+    let rows = tables();
+    let catalog = Catalog::embedded();
+    assert_eq!(rows.len(), 54);
+    assert_eq!(catalog.entries().len(), 54);
+    for (code, row) in rows {
+        let entry = catalog.get(Code::new(code).unwrap()).unwrap();
+        let found = Row {
+            category: entry.category.to_string(),
+            family: entry.family.clone(),
+            group: entry.group.clone(),
+            name: entry.name.clone(),
+            explanation: entry.explanation.clone(),
+            causes: entry.causes.clone(),
+            solutions: entry.solutions.clone(),
+        };
+        assert_eq!(found, row, "{code}");
+        assert_eq!(entry.docs, format!("https://www.twilio.com/docs/errors/{code}"));
+    }
+}
+
+#[test]
+fn has_an_entry_in_every_category_but_one() {
+    let catalog = Catalog::embedded();
+    for category in Category::ALL {
+        let found = catalog.entries().iter().any(|entry| entry.category == category);
+        assert_eq!(found, category != Category::Uncatalogued, "{category}");
+    }
+}
