@@ -36,7 +36,7 @@ static SECRETS: LazyLock<Regex> = LazyLock::new(|| {
     );
     let patterns = [
         format!("(?P<token>(?-i:eyJ)[a-z0-9_-]{{4,}}(?:{dot}[a-z0-9_-]*)*)"),
-        format!("(?P<bearer>(?:bearer|basic|digest)(?: |%20|\\+)+)[a-z0-9._~+/=-]{{8,}}"),
+        "(?P<bearer>(?:bearer|basic|digest)(?: |%20|\\+)+)[a-z0-9._~+/=-]{8,}".to_owned(),
         format!(
             "(?P<key>(?:auth[_-]?token|api[_-]?(?:key[_-]?)?secret|secret|password|passwd|access[_-]?token){sign})[^\\s\"'&,;\\\\%}}]{{6,}}"
         ),

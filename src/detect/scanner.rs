@@ -382,6 +382,10 @@ impl Scanner {
                 open.counted.push(code);
                 let offset = open.head;
                 let line_start = (open.head.saturating_sub(base)) as usize;
+                // A word that the window cuts may be a part of a secret that could not be told as one.
+                let shown = whole_words(text, &number, window.start > line.start, window.end < line.end);
+                let number = number.start - shown.start..number.end - shown.start;
+                let text = &text[shown];
                 on(Decision::Accepted(Match {
                     code,
                     rule,
