@@ -1,4 +1,10 @@
 //! twdiag finds, explains and counts Twilio error codes in logs.
+//!
+//! A line's way: `read(2)` into a block, a scan of the whole block for numbers of five digits, and for a hit only
+//! its record, its rule and its entry in the catalogue; then the tally and the sinks.
+//!
+//! The core knows no file system, no async runtime and no clock: [`record`], [`catalog`], [`detect`], [`redact`],
+//! [`tally`]. The edge, [`tail`], is `std::fs` and threads. The shell around it is [`output`], the page and [`cli`].
 
 pub mod problem;
 pub mod record;
@@ -7,3 +13,5 @@ pub mod detect;
 pub mod redact;
 pub mod tally;
 pub mod tail;
+pub mod output;
+pub mod cli;

@@ -85,6 +85,20 @@ impl Scanner {
         scanned
     }
 
+    /// Each number of a record, and the rule that decides about it once the whole record is known.
+    pub fn decisions(&mut self, record: &[u8]) -> Vec<(Range<usize>, Code, Option<usize>)> {
+        let rules = &self.detector.rules;
+        self.judge.begin_record(self.assume == Assume::Twilio, rules);
+        let mut decisions = Vec::new();
+        for number in numbers(record, 0) {
+            let code = code_at(record, &number);
+            let entry = self.detector.catalog.get(code);
+            let rule = self.judge.decide(rules, record, record.len(), number.clone(), entry);
+            decisions.push((number, code, rule));
+        }
+        decisions
+    }
+
     /// Scans the lines that begin at `fresh` or later, and settles the records that were open.
     #[expect(clippy::too_many_arguments, reason = "one step of `scan`, whose state it shares")]
     fn scan_lines(

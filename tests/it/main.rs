@@ -1,4 +1,6 @@
 //! Tests of what a user notices, in one binary so that linking is paid once.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking and says what it saw")]
+
 mod accuracy;
 mod catalog;
