@@ -13,5 +13,7 @@ pub mod detect;
 pub mod redact;
 pub mod tally;
 pub mod tail;
+pub mod metrics;
+pub mod http;
 pub mod output;
 pub mod cli;

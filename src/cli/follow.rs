@@ -1,13 +1,191 @@
-//! The default command: follow, report, serve.
-use crate::detect::Detector;
+//! The default command: follow files or standard input, report matches, serve the page.
+
+use std::io::{self, IsTerminal, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
-/// What to follow.
+
+use anyhow::{Context, bail};
+use clap::{CommandFactory, ValueEnum};
+
+use crate::detect::Detector;
+use crate::http;
+use crate::output::{self, Mode, Printer};
+use crate::tail::{self, Handle, Input, Source, StartAt};
+use crate::tally::{Series, Tally};
+
+/// Where the page is served unless told otherwise.
+const DEFAULT: &str = "127.0.0.1:9853";
+
+/// How many addresses after the default one are tried for standard input.
+const NEXT: u16 = 100;
+
+/// What to follow, and how to report it.
 #[derive(Debug, clap::Args)]
-pub struct Arguments {}
-/// Follows.
+pub struct Arguments {
+    /// Files, directories (their files) and globs to follow; `-` or nothing for standard input
+    #[arg(value_name = "PATH|GLOB|-")]
+    paths: Vec<String>,
+    /// How to print matches [default: pretty on a terminal, json otherwise]
+    #[arg(long, value_enum)]
+    output: Option<Output>,
+    /// Where to serve the page, or `none` [default: 127.0.0.1:9853]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<Listen>,
+    /// Where to begin in files that are there at the start
+    #[arg(long, value_enum, default_value_t = StartAt::End)]
+    start_at: StartAt,
+}
+
+/// How matches are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people, in colour
+    Pretty,
+    /// One object a line
+    Json,
+    /// Not at all
+    None,
+}
+
+/// Where the page is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Listen {
+    /// Nowhere.
+    None,
+    /// At an address and port.
+    At(SocketAddr),
+}
+
+impl std::str::FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Listen, String> {
+        match text {
+            "none" => Ok(Listen::None),
+            _ => text
+                .parse()
+                .map(Listen::At)
+                .map_err(|_| "give an address and a port, 127.0.0.1:9853, or `none`".to_owned()),
+        }
+    }
+}
+
+/// Follows until standard input ends or a signal comes.
 ///
 /// # Errors
-/// None yet.
-pub fn run(_: &Arguments, _: &Detector) -> anyhow::Result<ExitCode> {
+/// A taken port, no input, and those of standard output.
+pub fn run(arguments: &Arguments, detector: &Detector) -> anyhow::Result<ExitCode> {
+    let mut sources: Vec<Source> = Vec::new();
+    for path in &arguments.paths {
+        let (name, input) =
+            if path == "-" { ("stdin", Input::Stdin) } else { (path.as_str(), Input::Pattern(path.clone())) };
+        if sources.iter().all(|source| source.input != input) {
+            sources.push(Source { name: name.into(), input });
+        }
+    }
+    if sources.is_empty() {
+        if io::stdin().is_terminal() {
+            super::Arguments::command().print_help()?;
+            return Ok(ExitCode::from(2));
+        }
+        if is_null(&io::stdin()) {
+            bail!("standard input is /dev/null: give a PATH to follow");
+        }
+        sources.push(Source { name: "stdin".into(), input: Input::Stdin });
+    }
+    let only_stdin = sources.iter().all(|source| source.input == Input::Stdin);
+    // Bound before anything is spawned, so that nothing can fail late.
+    let listener = bind(arguments.listen, only_stdin)?;
+    let mode = match arguments.output {
+        Some(Output::Pretty) => Mode::Pretty,
+        Some(Output::Json) => Mode::Json,
+        Some(Output::None) => Mode::None,
+        None if io::stdout().is_terminal() => Mode::Pretty,
+        None => Mode::Json,
+    };
+    let mut printer = Printer::new(mode, anstream::stdout());
+    let of_sink = detector.clone();
+    let sink = Box::new(move |sighting: &crate::record::Sighting<'_>, now: &jiff::Zoned| {
+        printer.print(sighting, of_sink.catalog(), of_sink.rules(), now)?;
+        printer.flush()
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (handle, thread) = tail::start(sources, arguments.start_at, detector, sink);
+    let (ended, end) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let result = thread.join().unwrap_or_else(|_| Err(io::Error::other("the reader failed")));
+        // Nobody listens once a second signal ended the process.
+        drop(ended.send(result));
+    });
+    let result = runtime.block_on(serve(listener, handle.clone(), end));
+    if only_stdin {
+        let summary = output::table(&counts(&handle.latest().tally), detector.catalog());
+        write!(anstream::stderr(), "{summary}")?;
+    }
+    result?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Serves the page until the reader ended; the first signal asks it to, a second one does not wait for it.
+async fn serve(
+    listener: Option<TcpListener>,
+    handle: Handle,
+    mut end: tokio::sync::oneshot::Receiver<io::Result<()>>,
+) -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    if let Some(listener) = listener {
+        listener.set_nonblocking(true)?;
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let router = http::router(handle.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+    }
+    let mut asked = false;
+    loop {
+        tokio::select! {
+            result = &mut end => return result.unwrap_or(Ok(())),
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        if asked {
+            return Ok(());
+        }
+        asked = true;
+        let handle = handle.clone();
+        // The queue may be full: asking must not hold up a second signal.
+        tokio::task::spawn_blocking(move || handle.stop());
+    }
+}
+
+fn bind(listen: Option<Listen>, only_stdin: bool) -> anyhow::Result<Option<TcpListener>> {
+    let address: SocketAddr = match listen {
+        Some(Listen::None) => return Ok(None),
+        Some(Listen::At(address)) => address,
+        None => DEFAULT.parse()?,
+    };
+    let listener = match TcpListener::bind(address) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && listen.is_none() && only_stdin => (1..NEXT)
+            .find_map(|n| TcpListener::bind((address.ip(), address.port() + n)).ok())
+            .with_context(|| format!("{address} and the ports after it are taken: give one with --listen"))?,
+        bound => bound
+            .with_context(|| format!("cannot listen on {address}: give another address with --listen, or `none`"))?,
+    };
+    writeln!(anstream::stderr(), "twdiag: metrics on http://{}/metrics", listener.local_addr()?)?;
+    Ok(Some(listener))
+}
+
+/// Whether standard input is `/dev/null`.
+fn is_null(stdin: &io::Stdin) -> bool {
+    let status = |fd| rustix::fs::fstat(fd).ok().map(|status| status.st_rdev);
+    let null = std::fs::File::open("/dev/null").ok();
+    let null = null.as_ref().and_then(|null| rustix::fs::fstat(null).ok()).map(|status| status.st_rdev);
+    null.is_some() && status(stdin) == null
+}
+
+fn counts(tally: &Tally) -> Vec<(Series, u64)> {
+    let mut sums = std::collections::BTreeMap::new();
+    for (series, errors) in tally.sources.values().flat_map(|source| &source.errors) {
+        *sums.entry(*series).or_insert(0) += errors.total;
+    }
+    sums.into_iter().collect()
 }

@@ -18,6 +18,7 @@ use crate::detect::{Detector, Rules};
 /// Finds, explains and counts the Twilio error codes that logs report.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
+#[group(id = "global")]
 pub struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,

@@ -1,0 +1,127 @@
+//! The page for Prometheus: a published snapshot in the text format.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{Encoder, GaugeVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
+
+use crate::catalog::Category;
+use crate::tail::Snapshot;
+use crate::tally::{Label, Rotation, Series};
+
+/// Renders a snapshot, with the figures of the process.
+///
+/// # Errors
+/// Those of the encoder.
+pub fn render(snapshot: Arc<Snapshot>) -> prometheus::Result<String> {
+    let registry = Registry::new();
+    registry.register(Box::new(Published(snapshot)))?;
+    let mut page = Vec::new();
+    let process = prometheus::process_collector::ProcessCollector::for_self();
+    TextEncoder::new().encode(&registry.gather(), &mut page)?;
+    TextEncoder::new().encode(&process.collect(), &mut page)?;
+    Ok(String::from_utf8_lossy(&page).into_owned())
+}
+
+/// A snapshot as a collector: its figures are set on fresh metrics, so that nothing live can be shown by accident.
+struct Published(Arc<Snapshot>);
+
+impl Collector for Published {
+    fn desc(&self) -> Vec<&Desc> {
+        Vec::new()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        collect(&self.0).expect("names and labels are constant and valid")
+    }
+}
+
+fn collect(snapshot: &Snapshot) -> prometheus::Result<Vec<MetricFamily>> {
+    let counter = |name: &str, help: &str, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
+    let gauge = |name: &str, help: &str, labels: &[&str]| IntGaugeVec::new(Opts::new(name, help), labels);
+    let errors =
+        counter("twilio_errors_total", "Twilio errors that the logs report.", &["category", "code", "source"])?;
+    let known =
+        gauge("twilio_error_info", "What each code is; always 1.", &["code", "category", "group", "family", "name"])?;
+    let last_seen = GaugeVec::new(
+        Opts::new(
+            "twilio_error_last_seen_timestamp_seconds",
+            "When the error was last reported, by its record's time.",
+        ),
+        &["category", "code", "source"],
+    )?;
+    let read_bytes = counter("twdiag_read_bytes_total", "Bytes of logs judged.", &["source"])?;
+    let read_lines = counter("twdiag_read_lines_total", "Lines of logs judged.", &["source"])?;
+    let lag = gauge("twdiag_source_lag_bytes", "Bytes of logs that are not judged yet.", &["source"])?;
+    let files = gauge("twdiag_source_files", "Files followed.", &["source"])?;
+    let rejected = counter(
+        "twdiag_rejected_numbers_total",
+        "Numbers that might have been codes and were rejected, by the rule that did so.",
+        &["rule"],
+    )?;
+    let rotations = counter("twdiag_rotations_total", "Rotations of followed files, by kind.", &["source", "kind"])?;
+    let truncated = counter("twdiag_truncated_lines_total", "Lines past the line limit.", &["source"])?;
+    let read_errors = counter("twdiag_read_errors_total", "Files that became unreadable.", &["source"])?;
+    let build = gauge("twdiag_build_info", "The running version; always 1.", &["version"])?;
+
+    let catalog = &snapshot.catalog;
+    let mut shown: BTreeSet<Series> = catalog
+        .entries()
+        .iter()
+        .map(|entry| Series { category: entry.category, code: Label::Code(entry.code) })
+        .collect();
+    shown.insert(Series { category: Category::Uncatalogued, code: Label::Other });
+    let code_of = |series: &Series| match series.code {
+        Label::Code(code) => code.to_string(),
+        Label::Other => "other".to_owned(),
+    };
+    for source in snapshot.gauges.keys() {
+        for series in &shown {
+            errors.with_label_values(&[series.category.name(), &code_of(series), source]);
+        }
+    }
+    rejected.with_label_values(&["none"]);
+    for (source, tally) in &snapshot.tally.sources {
+        for (series, count) in &tally.errors {
+            let labels = [series.category.name(), &code_of(series), source];
+            errors.with_label_values(&labels).inc_by(count.total);
+            if let Some(time) = count.last_seen {
+                last_seen.with_label_values(&labels).set(time.as_millisecond() as f64 / 1000.0);
+            }
+            shown.insert(*series);
+        }
+        read_bytes.with_label_values(&[source]).inc_by(tally.read_bytes);
+        read_lines.with_label_values(&[source]).inc_by(tally.read_lines);
+        truncated.with_label_values(&[source]).inc_by(tally.truncated_lines);
+        read_errors.with_label_values(&[source]).inc_by(tally.read_errors);
+        for (kind, count) in Rotation::ALL.into_iter().zip(tally.rotations) {
+            rotations.with_label_values(&[source, kind.name()]).inc_by(count);
+        }
+    }
+    for series in &shown {
+        let entry = match series.code {
+            Label::Code(code) => catalog.get(code),
+            Label::Other => None,
+        };
+        let [group, family, name] =
+            entry.map_or(["", "", ""], |entry| [&entry.group, &entry.family, &entry.name].map(String::as_str));
+        known.with_label_values(&[code_of(series).as_str(), series.category.name(), group, family, name]).set(1);
+    }
+    for (source, gauges) in &snapshot.gauges {
+        lag.with_label_values(&[source]).set(gauges.lag_bytes.cast_signed());
+        files.with_label_values(&[source]).set(gauges.files.cast_signed());
+    }
+    for (rule, count) in &snapshot.tally.rejected {
+        rejected.with_label_values(&[rule]).inc_by(*count);
+    }
+    build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+
+    let counters = [errors, read_bytes, read_lines, rejected, rotations, truncated, read_errors];
+    let mut families: Vec<MetricFamily> = counters.iter().flat_map(Collector::collect).collect();
+    families.extend([known, lag, files, build].iter().flat_map(Collector::collect));
+    families.extend(last_seen.collect());
+    families.retain(|family| !family.get_metric().is_empty());
+    Ok(families)
+}
