@@ -3,4 +3,5 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking and says what it saw")]
 
 mod accuracy;
+mod binary;
 mod catalog;

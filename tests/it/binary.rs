@@ -1,0 +1,299 @@
+//! The built program as a user runs it.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+const LOG: &str = "examples/voice-backend.log";
+
+fn twdiag(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_twdiag"));
+    command.args(arguments).env("NO_COLOR", "1");
+    command
+}
+
+/// Runs to the end with this standard input.
+fn run(arguments: &[&str], input: &[u8]) -> Output {
+    let mut child =
+        twdiag(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_vec();
+    // The program may end without reading what it was given.
+    let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    output
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn expected() -> Value {
+    serde_json::from_str(&std::fs::read_to_string("examples/voice-backend.expected.json").unwrap()).unwrap()
+}
+
+/// A running program that serves its page; killed when the test ends.
+struct Serving {
+    child: Child,
+    address: String,
+}
+
+impl Serving {
+    fn start(arguments: &[&str]) -> Serving {
+        let mut child = twdiag(arguments)
+            .args(["--listen", "127.0.0.1:0", "--output", "none"])
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
+        let address = loop {
+            let line = stderr.next().expect("the address is printed").unwrap();
+            if let Some((_, rest)) = line.split_once("http://") {
+                break rest.trim_end_matches("/metrics").to_owned();
+            }
+        };
+        std::thread::spawn(move || stderr.for_each(drop));
+        Serving { child, address }
+    }
+
+    fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// The sum of `twilio_errors_total` by category.
+    fn categories(&self) -> BTreeMap<String, u64> {
+        let mut sums = BTreeMap::new();
+        for line in self.get("/metrics").lines().filter(|line| line.starts_with("twilio_errors_total{")) {
+            let category = line.split("category=\"").nth(1).unwrap().split('"').next().unwrap();
+            *sums.entry(category.to_owned()).or_insert(0) += line.rsplit(' ').next().unwrap().parse::<u64>().unwrap();
+        }
+        sums
+    }
+
+    /// Scrapes until the total is at least `errors`, each scrape being a question that the program answers.
+    fn wait_for(&self, errors: u64) -> BTreeMap<String, u64> {
+        let start = Instant::now();
+        loop {
+            let categories = self.categories();
+            if categories.values().sum::<u64>() >= errors || start.elapsed() > Duration::from_secs(20) {
+                return categories;
+            }
+        }
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // One that ended already needs no killing.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+#[test]
+fn prints_a_match_as_one_object() {
+    let line = b"ERROR Twilio call failed: ConnectionError (31005): A connection error occurred\n";
+    let output = run(&["--output", "json", "--listen", "none"], line);
+    assert!(output.status.success());
+    let printed = stdout(&output);
+    assert_eq!(printed.lines().count(), 1);
+    let object: Value = serde_json::from_str(&printed).unwrap();
+    let mut rest = printed.as_str();
+    for key in [
+        "time",
+        "seen",
+        "source",
+        "path",
+        "offset",
+        "line",
+        "code",
+        "category",
+        "group",
+        "family",
+        "name",
+        "rule",
+        "explanation",
+        "causes",
+        "solutions",
+        "docs",
+        "call_sid",
+        "text",
+    ] {
+        let (_, after) =
+            rest.split_once(&format!("\"{key}\":")).unwrap_or_else(|| panic!("{key} in its place: {printed}"));
+        rest = after;
+    }
+    assert_eq!(object["code"], 31005);
+    assert_eq!(object["category"], "signaling");
+    assert_eq!(object["source"], "stdin");
+}
+
+#[test]
+fn prints_nothing_for_decoys() {
+    let output =
+        run(&["--output", "json", "--listen", "none"], b"listening on 10.0.0.1:31005 pid=20104 took 53405ms\n");
+    assert!(output.status.success());
+    assert_eq!(stdout(&output), "");
+}
+
+#[test]
+fn counts_the_example_exactly_from_every_kind_of_input() {
+    let log = std::fs::read(LOG).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let gz = directory.path().join("packed");
+    let mut encoder = flate2::write::GzEncoder::new(std::fs::File::create(&gz).unwrap(), flate2::Compression::fast());
+    encoder.write_all(&log).unwrap();
+    encoder.finish().unwrap();
+    let zst = directory.path().join("packed-too");
+    std::fs::write(&zst, zstd::encode_all(log.as_slice(), 1).unwrap()).unwrap();
+    for path in [LOG, "-", gz.to_str().unwrap(), zst.to_str().unwrap()] {
+        let output = run(&["scan", path, "--format", "json"], &log);
+        assert!(output.status.success(), "{path}: {}", stderr(&output));
+        let found: Value = serde_json::from_str(&stdout(&output)).unwrap();
+        assert_eq!(found["categories"], expected()["categories"], "{path}");
+        let codes: BTreeMap<String, u64> = found["codes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|code| (code["code"].to_string(), code["count"].as_u64().unwrap()))
+            .collect();
+        let expected: BTreeMap<String, u64> = serde_json::from_value(expected()["codes"].clone()).unwrap();
+        assert_eq!(codes, expected, "{path}");
+    }
+}
+
+#[test]
+fn serves_the_example_exactly() {
+    let serving = Serving::start(&[LOG, "--start-at", "beginning"]);
+    let expected: BTreeMap<String, u64> = serde_json::from_value(expected()["categories"].clone()).unwrap();
+    assert_eq!(serving.wait_for(expected.values().sum()), expected);
+    assert!(serving.get("/healthz").starts_with("HTTP/1.1 200"));
+    assert!(serving.get("/readyz").starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn the_page_satisfies_promtool() {
+    let serving = Serving::start(&[LOG, "--start-at", "beginning"]);
+    serving.wait_for(1);
+    let answer = serving.get("/metrics");
+    let (_, page) = answer.split_once("\r\n\r\n").unwrap();
+    let promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut promtool = match promtool {
+        Ok(child) => child,
+        Err(error) => {
+            assert!(std::env::var_os("CI").is_none(), "promtool is needed: {error}");
+            return println!("skipped: promtool (Debian's package prometheus) is not installed");
+        }
+    };
+    promtool.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stdout.is_empty() && output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
+fn follows_through_rename_and_truncation() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("app.log");
+    let line = "ConnectionError (31005): a\n";
+    std::fs::write(&path, line).unwrap();
+    let serving = Serving::start(&[path.to_str().unwrap(), "--start-at", "beginning"]);
+    let signaling = |errors| serving.wait_for(errors)["signaling"];
+    assert_eq!(signaling(1), 1);
+    let append = |path: &Path, text: &str| {
+        std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap().write_all(text.as_bytes()).unwrap();
+    };
+    append(&path, "ConnectionError (310");
+    append(&path, "05): b\n");
+    assert_eq!(signaling(2), 2);
+    let rotated = directory.path().join("app.log.1");
+    std::fs::rename(&path, &rotated).unwrap();
+    append(&rotated, line);
+    append(&path, line);
+    assert_eq!(signaling(4), 4);
+    std::fs::write(&path, "").unwrap();
+    serving.get("/metrics");
+    append(&path, line);
+    assert_eq!(signaling(5), 5);
+}
+
+#[test]
+fn an_untouched_category_reads_zero() {
+    let directory = tempfile::tempdir().unwrap();
+    let serving = Serving::start(&[directory.path().join("later.log").to_str().unwrap()]);
+    let categories = serving.categories();
+    assert_eq!(categories.len(), 10);
+    assert!(categories.values().all(|count| *count == 0));
+}
+
+#[test]
+fn explains_a_code_in_full_and_names_near_ones() {
+    let output = run(&["explain", "53405"], b"");
+    let shown = stdout(&output);
+    assert_eq!(shown.lines().filter(|line| line.starts_with("  • ")).count(), 5, "{shown}");
+    let output = run(&["explain", "35405"], b"");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("35405 is not in the catalogue; near it: 53405 (Media connection failed)"));
+}
+
+#[test]
+fn lists_the_catalogue_as_the_contract_says() {
+    let codes: Value = serde_json::from_str(&stdout(&run(&["codes", "--format", "json"], b""))).unwrap();
+    assert_eq!(codes.as_array().unwrap().len(), 54);
+    let keys: Vec<&String> = codes[0].as_object().unwrap().keys().collect();
+    assert_eq!(keys.len(), 9, "{keys:?}");
+}
+
+#[test]
+fn says_why() {
+    let output = run(&["why", "ConnectionError (31005): pid=20104"], b"");
+    let shown = stdout(&output);
+    assert!(shown.contains("                 ^^^^^       ^^^^^"), "{shown}");
+    assert!(shown.contains("31005 accepted by class") && shown.contains("20104 rejected"), "{shown}");
+    assert!(run(&["check"], b"").status.success());
+}
+
+#[test]
+fn says_what_is_wrong_and_where() {
+    let directory = tempfile::tempdir().unwrap();
+    let rules = directory.path().join("mine.toml");
+    std::fs::write(&rules, "[[rule]]\nid = \"x\"\ndescripton = \"y\"\n").unwrap();
+    let output = run(&["check", "--rules", rules.to_str().unwrap()], b"");
+    assert_eq!(output.status.code(), Some(2));
+    let shown = stderr(&output);
+    assert!(shown.contains("mine.toml:3:1") && shown.contains("did you mean `description`?"), "{shown}");
+    let output = run(&["scan", LOG, "nowhere/*.log"], b"");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("nowhere/*.log: no such file, and no file matches it as a glob"));
+    assert!(stdout(&output).contains("20104"), "the rest is scanned");
+    assert_eq!(run(&["--output", "loud"], b"").status.code(), Some(2));
+    assert_eq!(run(&["scan", "-"], b"nothing here\n").status.code(), Some(1));
+}
+
+#[test]
+fn a_taken_port_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = run(&["--listen", &address], b"");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains(&address) && stderr(&output).contains("--listen"), "{}", stderr(&output));
+}
