@@ -13,6 +13,18 @@ use crate::tally::Rotation;
 /// How much is read at once, in bytes; more where one line needs it.
 const READ: usize = 256 << 10;
 
+/// What a file is, whatever its name: device and inode.
+pub(super) type Identity = (u64, u64);
+
+/// What became of files while they were read.
+#[derive(Default)]
+pub(super) struct Changes {
+    /// Rotations seen.
+    pub(super) rotations: Vec<Rotation>,
+    /// Files that were rotated away, and how far each was judged.
+    pub(super) left: Vec<(Identity, Cursor)>,
+}
+
 /// A file that is followed by its path.
 pub(super) struct Followed {
     /// The source that it belongs to.
@@ -20,8 +32,8 @@ pub(super) struct Followed {
     /// Whether the last attempt to read it failed.
     pub(super) failing: bool,
     open: Option<File>,
-    /// Device and inode of the open file.
-    identity: (u64, u64),
+    /// What the open file is.
+    pub(super) identity: Identity,
     cursor: Cursor,
     /// Its size when it was last looked at.
     size: u64,
@@ -29,6 +41,15 @@ pub(super) struct Followed {
 }
 
 impl Followed {
+    /// A file that was rotated to this path from another one, and is read on from there.
+    pub(super) fn resumed(path: &Path, source: Arc<str>, cursor: Cursor) -> Followed {
+        let mut file = Followed::new(path, source, StartAt::Beginning);
+        if file.size >= cursor.offset {
+            file.cursor = cursor;
+        }
+        file
+    }
+
     /// A file that was not looked at yet.
     pub(super) fn new(path: &Path, source: Arc<str>, start_at: StartAt) -> Followed {
         let mut file = Followed {
@@ -74,12 +95,12 @@ impl Followed {
         end: End,
         scanner: &mut Scanner,
         block: &mut Vec<u8>,
-        rotations: &mut Vec<Rotation>,
+        changes: &mut Changes,
         on: &mut impl FnMut(Decision<'_>),
     ) -> io::Result<(u64, Scanned)> {
         let mut total = (0, Scanned::default());
         if self.open.is_some() {
-            self.read_open(end, scanner, block, rotations, on, &mut total)?;
+            self.read_open(end, scanner, block, changes, on, &mut total)?;
         }
         let at_path = match std::fs::metadata(path) {
             Ok(status) => status,
@@ -90,13 +111,14 @@ impl Followed {
         if self.open.is_none() || (at_path.dev(), at_path.ino()) != self.identity {
             let opened = File::open(path)?;
             if self.open.is_some() {
-                rotations.push(Rotation::Rename);
+                changes.rotations.push(Rotation::Rename);
                 // What was written to the old file up to the moment when the new one is open.
-                self.read_open(End::Input, scanner, block, rotations, on, &mut total)?;
+                self.read_open(End::Input, scanner, block, changes, on, &mut total)?;
+                changes.left.push((self.identity, self.cursor.clone()));
                 self.start_at = StartAt::Beginning;
             }
             self.adopt(opened)?;
-            self.read_open(end, scanner, block, rotations, on, &mut total)?;
+            self.read_open(end, scanner, block, changes, on, &mut total)?;
         }
         Ok(total)
     }
@@ -106,14 +128,18 @@ impl Followed {
         end: End,
         scanner: &mut Scanner,
         block: &mut Vec<u8>,
-        rotations: &mut Vec<Rotation>,
+        changes: &mut Changes,
         on: &mut impl FnMut(Decision<'_>),
         total: &mut (u64, Scanned),
     ) -> io::Result<()> {
         let Some(file) = &self.open else { return Ok(()) };
         let size = file.metadata()?.len();
         if size < self.cursor.offset {
-            rotations.push(if self.size <= self.cursor.offset { Rotation::Truncate } else { Rotation::TruncateUnsure });
+            changes.rotations.push(if self.size <= self.cursor.offset {
+                Rotation::Truncate
+            } else {
+                Rotation::TruncateUnsure
+            });
             self.cursor = Cursor::default();
         }
         if size == self.size && end == End::More && size == self.cursor.offset {

@@ -8,6 +8,7 @@ mod snapshot;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex};
@@ -21,7 +22,7 @@ use crate::detect::{Assume, Cursor, Decision, Detector, End, Scanner};
 use crate::record::Sighting;
 use crate::tally::{Rotation, Tally};
 
-use file::Followed;
+use file::{Changes, Followed, Identity};
 pub use snapshot::{Snapshot, SourceGauges};
 
 /// How often the files are looked at without a hint.
@@ -32,6 +33,9 @@ const SILENCE: Duration = Duration::from_millis(500);
 
 /// How much of standard input is read at once, in bytes.
 const STDIN_READ: usize = 256 << 10;
+
+/// Rotated files that are remembered.
+const LEFT: usize = 1000;
 
 /// Distinct uncatalogued codes that get series of their own.
 const UNCATALOGUED: usize = 100;
@@ -126,6 +130,7 @@ pub fn start(
         detector: detector.clone(),
         tally: Tally::default(),
         files: BTreeMap::new(),
+        left: Vec::new(),
         waiting: BTreeSet::new(),
         stdin: None,
         sink,
@@ -186,6 +191,9 @@ struct Owner {
     sources: Vec<Source>,
     /// By the path as it was named or found.
     files: BTreeMap<PathBuf, Followed>,
+    /// Files that were rotated away from a followed path, the latest last: under another name that a pattern
+    /// matches they are read on, never again from their beginning.
+    left: Vec<(Identity, Cursor)>,
     /// Patterns that match nothing yet; each was said once.
     waiting: BTreeSet<String>,
     stdin: Option<Stdin>,
@@ -228,10 +236,12 @@ impl Owner {
                     self.publish(latest);
                     return Ok(());
                 }
-                Err(RecvTimeoutError::Timeout) => {
-                    deadline = Instant::now() + PASS;
-                    self.discover(StartAt::Beginning);
-                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            // Hints may come without end: the pass has its time among them.
+            if Instant::now() >= deadline {
+                deadline = Instant::now() + PASS;
+                self.discover(StartAt::Beginning);
             }
             if self.read_files(End::More)? {
                 quiet_since = Instant::now();
@@ -300,8 +310,21 @@ impl Owner {
                 self.waiting.remove(pattern);
             }
             for path in paths {
-                let new = |path: &PathBuf| Followed::new(path, Arc::clone(&source.name), start_at);
-                self.files.entry(path).or_insert_with_key(new);
+                if self.files.contains_key(&path) {
+                    continue;
+                }
+                let identity = std::fs::metadata(&path).ok().map(|status| (status.dev(), status.ino()));
+                // The same file under a second name is followed under the first.
+                if self.files.values().any(|file| Some(file.identity) == identity) {
+                    continue;
+                }
+                let name = Arc::clone(&source.name);
+                let left = self.left.iter().position(|(left, _)| Some(*left) == identity);
+                let file = match left.map(|position| self.left.remove(position)) {
+                    Some((_, cursor)) => Followed::resumed(&path, name, cursor),
+                    None => Followed::new(&path, name, start_at),
+                };
+                self.files.insert(path, file);
             }
         }
     }
@@ -320,15 +343,16 @@ impl Owner {
                 now: Zoned::now(),
                 result: Ok(()),
             };
-            let mut rotations = Vec::new();
-            let scanned =
-                file.read(path, end, &mut self.scanner, &mut self.block, &mut rotations, &mut |d| on.decide(d));
+            let mut changes = Changes::default();
+            let scanned = file.read(path, end, &mut self.scanner, &mut self.block, &mut changes, &mut |d| on.decide(d));
             let result = on.result;
             let source = self.tally.source(&name);
-            for rotation in rotations {
+            for rotation in changes.rotations {
                 let kind = Rotation::ALL.iter().position(|kind| *kind == rotation);
                 source.rotations[kind.unwrap_or_default()] += 1;
             }
+            self.left.append(&mut changes.left);
+            self.left.drain(..self.left.len().saturating_sub(LEFT));
             match scanned {
                 Ok((bytes, scanned)) => {
                     any |= bytes > 0;

@@ -237,6 +237,29 @@ fn follows_through_rename_and_truncation() {
 }
 
 #[test]
+fn a_rotated_file_in_a_followed_directory_is_not_counted_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("app.log");
+    let line = "ConnectionError (31005): a\n";
+    std::fs::write(&path, line.repeat(3)).unwrap();
+    let serving = Serving::start(&[directory.path().to_str().unwrap(), "--start-at", "beginning"]);
+    assert_eq!(serving.wait_for(3)["signaling"], 3);
+    for rotation in 0..3u64 {
+        let rotated = directory.path().join(format!("app.log.{rotation}"));
+        std::fs::rename(&path, &rotated).unwrap();
+        std::fs::write(&path, line).unwrap();
+        assert_eq!(serving.wait_for(4 + rotation)["signaling"], 4 + rotation);
+        // The rotated file is found as a path of its own, and followed.
+        let files = format!("twdiag_source_files{{source=\"{}\"}} {}", directory.path().display(), rotation + 2);
+        let start = Instant::now();
+        while !serving.get("/metrics").contains(&files) {
+            assert!(start.elapsed() < Duration::from_secs(20), "{files}");
+        }
+        assert_eq!(serving.categories()["signaling"], 4 + rotation);
+    }
+}
+
+#[test]
 fn an_untouched_category_reads_zero() {
     let directory = tempfile::tempdir().unwrap();
     let serving = Serving::start(&[directory.path().join("later.log").to_str().unwrap()]);
