@@ -15,5 +15,6 @@ pub mod tally;
 pub mod tail;
 pub mod metrics;
 pub mod http;
+pub mod input;
 pub mod output;
 pub mod cli;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{Encoder, GaugeVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use crate::catalog::Category;
 use crate::tail::Snapshot;
@@ -16,13 +16,18 @@ use crate::tally::{Label, Rotation, Series};
 /// # Errors
 /// Those of the encoder.
 pub fn render(snapshot: Arc<Snapshot>) -> prometheus::Result<String> {
+    let process = prometheus::process_collector::ProcessCollector::for_self();
+    Ok(render_counts(snapshot)? + &TextEncoder::new().encode_to_string(&process.collect())?)
+}
+
+/// Renders a snapshot alone: in a page that another exporter serves, `process_*` is that exporter's.
+///
+/// # Errors
+/// Those of the encoder.
+pub fn render_counts(snapshot: Arc<Snapshot>) -> prometheus::Result<String> {
     let registry = Registry::new();
     registry.register(Box::new(Published(snapshot)))?;
-    let mut page = Vec::new();
-    let process = prometheus::process_collector::ProcessCollector::for_self();
-    TextEncoder::new().encode(&registry.gather(), &mut page)?;
-    TextEncoder::new().encode(&process.collect(), &mut page)?;
-    Ok(String::from_utf8_lossy(&page).into_owned())
+    TextEncoder::new().encode_to_string(&registry.gather())
 }
 
 /// A snapshot as a collector: its figures are set on fresh metrics, so that nothing live can be shown by accident.

@@ -105,3 +105,12 @@ pub struct Sighting<'a> {
     /// The match.
     pub matched: &'a Match<'a>,
 }
+
+/// What a sink did with a sighting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// It is written, waits in the sink's buffer, or is not wanted.
+    Taken,
+    /// The buffer was full: it is gone.
+    Dropped,
+}

@@ -70,7 +70,7 @@ fn print(entries: &[&Entry], format: Format) -> anyhow::Result<()> {
     match format {
         Format::Table => {
             for entry in entries {
-                writeln!(out, "{}  {:<12}  {}", entry.code, entry.category, entry.name)?;
+                writeln!(out, "{}  {:<12}  {}", entry.code, entry.category, output::escape(&entry.name))?;
             }
         }
         Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(entries)?)?,
@@ -94,18 +94,11 @@ fn print(entries: &[&Entry], format: Format) -> anyhow::Result<()> {
             ])?;
             for entry in entries {
                 let code = entry.code.to_string();
-                let (causes, solutions) = (entry.causes.join("\n"), entry.solutions.join("\n"));
-                csv.write_record([
-                    &code,
-                    entry.category.name(),
-                    &entry.family,
-                    &entry.group,
-                    &entry.name,
-                    &entry.explanation,
-                    &causes,
-                    &solutions,
-                    &entry.docs,
-                ])?;
+                let (causes, solutions) = (entry.causes.join("; "), entry.solutions.join("; "));
+                let texts =
+                    [&entry.family, &entry.group, &entry.name, &entry.explanation, &causes, &solutions, &entry.docs];
+                let cells = texts.into_iter().map(|text| output::cell(text));
+                csv.write_record([code, entry.category.to_string()].into_iter().chain(cells))?;
             }
             csv.flush()?;
         }

@@ -9,7 +9,8 @@ use clap::{CommandFactory, ValueEnum};
 
 use crate::detect::Detector;
 use crate::http;
-use crate::output::{self, Mode, Printer};
+use crate::output::{self, Full, Mode, Row};
+use crate::record::Delivery;
 use crate::tail::{self, Handle, Input, Source, StartAt};
 use crate::tally::{Series, Tally};
 
@@ -103,23 +104,31 @@ pub fn run(arguments: &Arguments, detector: &Detector) -> anyhow::Result<ExitCod
         None if io::stdout().is_terminal() => Mode::Pretty,
         None => Mode::Json,
     };
-    let mut printer = Printer::new(mode, anstream::stdout());
-    let of_sink = detector.clone();
+    let color = anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never;
+    // Standard input can wait for a reader; files and scrapes must not.
+    let full = if only_stdin { Full::Wait } else { Full::Drop };
+    let (mut printer, drain) = output::Output::start(mode, color, full, detector.clone(), io::stdout())?;
+    let mut dropping = false;
     let sink = Box::new(move |sighting: &crate::record::Sighting<'_>, now: &jiff::Zoned| {
-        printer.print(sighting, of_sink.catalog(), of_sink.rules(), now)?;
-        printer.flush()
+        let dropped = printer.take(sighting, now)? == Delivery::Dropped;
+        if dropped && !dropping {
+            tracing::warn!("standard output does not drain: matches are dropped, and still counted");
+        }
+        dropping = dropped;
+        Ok(())
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (handle, thread) = tail::start(sources, arguments.start_at, detector, sink);
     let (ended, end) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
         let result = thread.join().unwrap_or_else(|_| Err(io::Error::other("the reader failed")));
+        let result = result.and_then(|()| drain.finish());
         // Nobody listens once a second signal ended the process.
         drop(ended.send(result));
     });
     let result = runtime.block_on(serve(listener, handle.clone(), end));
     if only_stdin {
-        let summary = output::table(&counts(&handle.latest().tally), detector.catalog());
+        let summary = output::table(&rows(&handle.latest().tally), detector.catalog());
         write!(anstream::stderr(), "{summary}")?;
     }
     result?;
@@ -182,10 +191,12 @@ fn is_null(stdin: &io::Stdin) -> bool {
     null.is_some() && status(stdin) == null
 }
 
-fn counts(tally: &Tally) -> Vec<(Series, u64)> {
-    let mut sums = std::collections::BTreeMap::new();
+fn rows(tally: &Tally) -> Vec<Row> {
+    let mut sums: std::collections::BTreeMap<Series, Row> = std::collections::BTreeMap::new();
     for (series, errors) in tally.sources.values().flat_map(|source| &source.errors) {
-        *sums.entry(*series).or_insert(0) += errors.total;
+        let row = sums.entry(*series).or_insert(Row { series: *series, count: 0, first: None, last: None });
+        row.count += errors.total;
+        row.last = row.last.max(errors.last_seen);
     }
-    sums.into_iter().collect()
+    sums.into_values().collect()
 }

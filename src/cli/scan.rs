@@ -1,27 +1,37 @@
 //! `scan`: one pass over files or standard input, then a summary.
 
-use std::collections::BTreeMap;
-use std::fs::File;
+mod inputs;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::{Timestamp, Zoned};
 use memchr::memchr_iter;
 use serde_json::{Value, json};
 
 use super::Format;
-use crate::catalog::Category;
-use crate::detect::{Assume, Cursor, Decision, Detector, End};
-use crate::output::{self, MatchLine};
-use crate::record::{Code, Sighting};
-use crate::tally::{Label, Series};
+use crate::catalog::{Catalog, Category};
+use crate::detect::{Assume, Cursor, Decision, Detector, End, Scanner};
+use crate::input;
+use crate::metrics;
+use crate::output::{self, MatchLine, Ordered, Row, escape};
+use crate::record::{Code, Match, Sighting};
+use crate::tail::{Snapshot, SourceGauges};
+use crate::tally::{Errors, Label, Series, Tally};
 
-/// How much is read at once, in bytes.
+use inputs::{Input, Inputs};
+
+/// How much is read at once, in bytes: it stays in the second-level cache until it is scanned.
 const READ: usize = 256 << 10;
+
+/// Distinct uncatalogued codes that get series of their own on a page.
+const UNCATALOGUED: usize = 100;
 
 /// What to scan.
 #[derive(Debug, clap::Args)]
@@ -35,72 +45,138 @@ pub struct Arguments {
     /// Scan the directories in directories too
     #[arg(long)]
     recursive: bool,
+    /// How many files to read at once [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: Option<u16>,
+    /// Write the counts as a page for node_exporter's textfile collector
+    #[arg(long, value_name = "FILE")]
+    textfile: Option<PathBuf>,
+    /// Print records as they are, with secrets, numbers and addresses
+    #[arg(long)]
+    no_redact: bool,
 }
 
-/// What one input holds.
+/// What was found, of one input or of many.
 #[derive(Default)]
 struct Found {
     bytes: u64,
     lines: u64,
+    truncated_lines: u64,
     records: u64,
-    /// Count, first and last time by code.
-    codes: BTreeMap<Code, (u64, Option<Timestamp>, Option<Timestamp>)>,
-    /// The matches as lines of output, where the format wants them.
-    printed: Vec<u8>,
-    error: Option<String>,
+    codes: BTreeMap<Code, Count>,
+    /// By index of the rule.
+    rejected: BTreeMap<Option<usize>, u64>,
+}
+
+/// How often a code was found, and when.
+#[derive(Clone, Copy, Default)]
+struct Count {
+    total: u64,
+    first: Option<Timestamp>,
+    last: Option<Timestamp>,
+}
+
+impl Count {
+    fn add(&mut self, other: Count) {
+        self.total += other.total;
+        self.first = self.first.into_iter().chain(other.first).min();
+        self.last = self.last.max(other.last);
+    }
+}
+
+impl Found {
+    fn add(&mut self, other: &Found) {
+        self.bytes += other.bytes;
+        self.lines += other.lines;
+        self.truncated_lines += other.truncated_lines;
+        self.records += other.records;
+        for (code, count) in &other.codes {
+            self.codes.entry(*code).or_default().add(*count);
+        }
+        for (rule, count) in &other.rejected {
+            *self.rejected.entry(*rule).or_default() += count;
+        }
+    }
+
+    fn rows(&self, catalog: &Catalog) -> Vec<Row> {
+        let row = |(code, count): (&Code, &Count)| {
+            let series = Series { category: catalog.category(*code), code: Label::Code(*code) };
+            Row { series, count: count.total, first: count.first, last: count.last }
+        };
+        self.codes.iter().map(row).collect()
+    }
+}
+
+/// What all inputs together hold.
+#[derive(Default)]
+struct Sum {
+    /// By source.
+    sources: BTreeMap<Arc<str>, Found>,
+    /// What could not be read to its end, by its place among the inputs.
+    errors: BTreeMap<usize, String>,
 }
 
 /// Scans everything and prints the result; exit code 1 where nothing was found, 2 where something was unreadable.
 ///
 /// # Errors
-/// Those of standard output, and no input at all.
+/// Those of standard output and of the text file, and no input at all.
 pub fn run(arguments: &Arguments, detector: &Detector) -> anyhow::Result<ExitCode> {
-    let mut unreadable = Vec::new();
-    let mut inputs = Vec::new();
+    let mut inputs = Inputs::default();
     for path in &arguments.paths {
-        expand(path, arguments.recursive, &mut inputs, &mut unreadable);
+        inputs.add(path, arguments.recursive);
     }
     if arguments.paths.is_empty() {
         if io::stdin().is_terminal() {
             bail!("give a PATH to scan, or pipe a log in");
         }
-        inputs.push(PathBuf::from("-"));
+        inputs.add(input::STDIN, false);
     }
-    let found = scan_all(&inputs, arguments.format, detector);
-    let mut total = Found::default();
-    let mut out = io::stdout().lock();
+    let Inputs { found: mut inputs, mut unusable } = inputs;
+    let lines = matches!(arguments.format, Format::Ndjson | Format::Csv);
+    if !lines {
+        // The largest first, so that no core is left alone with it. Lines come in the order of the inputs.
+        inputs.sort_by_key(|input| std::cmp::Reverse(input.size));
+    }
+    let progress = progress(&inputs, lines);
+    let mut out = io::stdout();
     if arguments.format == Format::Csv {
-        writeln!(out, "time,path,line,code,category,name,text")?;
+        out.write_all(output::CSV_HEADER.as_bytes())?;
     }
-    for mut one in found {
-        unreadable.extend(one.error.take());
-        total.bytes += one.bytes;
-        total.lines += one.lines;
-        total.records += one.records;
-        for (code, (count, first, last)) in one.codes {
-            let sum = total.codes.entry(code).or_insert((0, None, None));
-            sum.0 += count;
-            sum.1 = sum.1.into_iter().chain(first).min();
-            sum.2 = sum.2.max(last);
-        }
-        out.write_all(&one.printed)?;
-    }
+    let threads = arguments.threads.map(usize::from);
+    let pass = Pass {
+        detector,
+        format: arguments.format,
+        redacted: !arguments.no_redact,
+        now: Zoned::now(),
+        progress: &progress,
+        inputs: &inputs,
+    };
+    let sum = pass.run(threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)), out);
+    progress.finish_and_clear();
+    let sum = sum?;
+
+    let mut total = Found::default();
+    sum.sources.values().for_each(|found| total.add(found));
+    let catalog = detector.catalog();
+    let mut out = anstream::stdout().lock();
     match arguments.format {
         Format::Ndjson | Format::Csv => {}
-        Format::Json => writeln!(out, "{}", summary(&total, inputs.len(), detector))?,
+        Format::Json => writeln!(out, "{}", summary(&total, inputs.len(), catalog))?,
         Format::Table => {
-            let catalog = detector.catalog();
-            let series = |code| Series { category: catalog.category(code), code: Label::Code(code) };
-            let counts: Vec<_> = total.codes.iter().map(|(code, (count, ..))| (series(*code), *count)).collect();
-            write!(out, "{}", output::table(&counts, catalog))?;
-            writeln!(anstream::stderr(), "{} files, {} lines, {} bytes", inputs.len(), total.lines, total.bytes)?;
+            write!(out, "{}", output::table(&total.rows(catalog), catalog))?;
+            writeln!(anstream::stderr(), "{}", figures(&total, inputs.len()))?;
         }
     }
     out.flush()?;
-    for message in &unreadable {
-        writeln!(anstream::stderr(), "twdiag: {message}")?;
+    if let Some(path) = &arguments.textfile {
+        let page = metrics::render_counts(Arc::new(snapshot(&sum, detector, pass.now.timestamp())))?;
+        replace(path, &page).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    Ok(if !unreadable.is_empty() {
+    unusable.extend(sum.errors.into_values());
+    for message in &unusable {
+        writeln!(anstream::stderr(), "twdiag: {}", escape(message))?;
+    }
+    Ok(if !unusable.is_empty() {
         ExitCode::from(2)
     } else if total.codes.is_empty() {
         ExitCode::from(1)
@@ -109,174 +185,241 @@ pub fn run(arguments: &Arguments, detector: &Detector) -> anyhow::Result<ExitCod
     })
 }
 
-/// The files that an argument stands for.
-fn expand(path: &str, recursive: bool, inputs: &mut Vec<PathBuf>, unreadable: &mut Vec<String>) {
-    let literal = Path::new(path);
-    if path == "-" || literal.is_file() {
-        inputs.push(literal.to_owned());
-    } else if literal.is_dir() {
-        directory(literal, recursive, inputs, unreadable);
-    } else if literal.exists() {
-        inputs.push(literal.to_owned());
-    } else {
-        let before = inputs.len();
-        match glob::glob(path) {
-            Ok(paths) => inputs.extend(paths.flatten().filter(|path| path.is_file())),
-            Err(error) => return unreadable.push(format!("{path}: {error}; a glob has *, ?, [ab] and **")),
-        }
-        if inputs.len() == before {
-            unreadable.push(format!("{path}: no such file, and no file matches it as a glob"));
-        }
-    }
-}
-
-/// The files of a directory that are not hidden, by name.
-fn directory(path: &Path, recursive: bool, inputs: &mut Vec<PathBuf>, unreadable: &mut Vec<String>) {
-    let entries = match std::fs::read_dir(path) {
-        Ok(entries) => entries,
-        Err(error) => return unreadable.push(format!("{}: {error}", path.display())),
-    };
-    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    paths.retain(|path| path.file_name().is_some_and(|name| !name.as_encoded_bytes().starts_with(b".")));
-    paths.sort();
-    for path in paths {
-        if path.is_file() {
-            inputs.push(path);
-        } else if recursive && path.is_dir() {
-            directory(&path, recursive, inputs, unreadable);
-        }
-    }
-}
-
-/// Scans the inputs over the machine's cores; what was found stands in their order.
-fn scan_all(inputs: &[PathBuf], format: Format, detector: &Detector) -> Vec<Found> {
-    let next = AtomicUsize::new(0);
-    let results: Vec<Mutex<Found>> = inputs.iter().map(|_| Mutex::new(Found::default())).collect();
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(inputs.len());
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                while let Some(path) = inputs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let index = inputs.iter().position(|input| std::ptr::eq(input, path)).unwrap_or_default();
-                    let mut found = Found::default();
-                    if let Err(error) = open(path).and_then(|input| scan(input, path, format, detector, &mut found)) {
-                        found.error = Some(format!("{}: {error}", path.display()));
-                    }
-                    if let Ok(mut slot) = results[index].lock() {
-                        *slot = found;
-                    }
-                }
-            });
-        }
-    });
-    results.into_iter().filter_map(|slot| slot.into_inner().ok()).collect()
-}
-
-/// Opens an input, unpacked if its content is gzip or zstd.
-fn open(path: &Path) -> io::Result<Box<dyn Read>> {
-    let mut input: Box<dyn Read> =
-        if path == Path::new("-") { Box::new(io::stdin()) } else { Box::new(File::open(path)?) };
-    let mut magic = Vec::new();
-    input.by_ref().take(4).read_to_end(&mut magic)?;
-    let whole = io::Cursor::new(magic.clone()).chain(input);
-    Ok(match magic.as_slice() {
-        [0x1f, 0x8b, ..] => Box::new(flate2::read::MultiGzDecoder::new(whole)),
-        [0x28, 0xb5, 0x2f, 0xfd] => Box::new(zstd::Decoder::new(whole)?),
-        _ => Box::new(whole),
-    })
-}
-
-fn scan(
-    mut input: Box<dyn Read>,
-    path: &Path,
+/// One run over all inputs: what its threads share.
+struct Pass<'a> {
+    detector: &'a Detector,
     format: Format,
-    detector: &Detector,
-    found: &mut Found,
-) -> io::Result<()> {
-    let mut scanner = detector.scanner(Assume::Nothing);
-    let name = path.display().to_string();
-    let source = if name == "-" { "stdin" } else { &name };
-    let (now, seen) = (Zoned::now(), Timestamp::now());
-    let mut cursor = Cursor::default();
-    let mut block: Vec<u8> = Vec::new();
-    // Lines before the byte at `counted.0` of the block.
-    let mut counted = (0usize, 0u64);
-    loop {
-        let held = block.len();
-        block.resize(held + READ, 0);
-        let read = loop {
-            match input.read(&mut block[held..]) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => break result,
-            }
-        };
-        let failed = read.as_ref().err().map(ToString::to_string);
-        let read = read.unwrap_or(0);
-        block.truncate(held + read);
-        found.bytes += read as u64;
-        let end = if read == 0 { End::Input } else { End::More };
-        let base = cursor.head;
-        let mut last_record = None;
-        let scanned = scanner.scan(&block, &mut cursor, end, &mut |decision| {
-            let Decision::Accepted(matched) = decision else { return };
-            let head = matched.head.as_ptr();
-            found.records += u64::from(last_record.replace(head) != Some(head));
-            let time = matched.time(&now).map(|time| time.at);
-            let sum = found.codes.entry(matched.code).or_insert((0, None, None));
-            sum.0 += 1;
-            sum.1 = sum.1.into_iter().chain(time).min();
-            sum.2 = sum.2.max(time);
-            if matched.line_start >= counted.0 {
-                counted.1 += memchr_iter(b'\n', &block[counted.0..matched.line_start]).count() as u64;
-            } else {
-                counted.1 -= memchr_iter(b'\n', &block[matched.line_start..counted.0]).count() as u64;
-            }
-            counted.0 = matched.line_start;
-            let line = Some(counted.1 + 1);
-            let sighting = Sighting { source, path: &name, line, seen, matched: &matched };
-            let line = MatchLine::new(&sighting, detector.catalog(), detector.rules(), &now);
-            match format {
-                Format::Ndjson => {
-                    // A vector takes everything.
-                    serde_json::to_writer(&mut found.printed, &line).expect("a match is plain data");
-                    found.printed.push(b'\n');
-                }
-                Format::Csv => line.write_csv(&mut found.printed),
-                Format::Table | Format::Json => {}
+    redacted: bool,
+    now: Zoned,
+    progress: &'a ProgressBar,
+    inputs: &'a [Input],
+}
+
+/// What a thread keeps from one input to the next.
+struct Reader {
+    scanner: Scanner,
+    /// Its length is its capacity; what it holds is known to the loop that reads.
+    block: Vec<u8>,
+}
+
+impl Pass<'_> {
+    /// Scans the inputs; matches go to `out` in the inputs' order, where the format wants them.
+    fn run(&self, threads: usize, out: impl Write + Send) -> io::Result<Sum> {
+        let ordered = Ordered::new(out);
+        let next = AtomicUsize::new(0);
+        let sum = Mutex::new(Sum::default());
+        std::thread::scope(|scope| {
+            for _ in 0..threads.min(self.inputs.len()) {
+                scope.spawn(|| {
+                    let mut reader =
+                        Reader { scanner: self.detector.scanner(Assume::Nothing), block: vec![0; 2 * READ] };
+                    loop {
+                        let index = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(input) = self.inputs.get(index) else { break };
+                        let (mut found, mut printed) = (Found::default(), Vec::new());
+                        let result = input::open(&input.path, self.progress).and_then(|opened| {
+                            self.scan(opened, input, &mut reader, &mut found, &mut printed, |printed| {
+                                ordered.offer(index, printed)
+                            })
+                        });
+                        let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
+                        sum.sources.entry(Arc::clone(&input.source)).or_default().add(&found);
+                        if let Err(error) = result {
+                            sum.errors.insert(input.place, format!("{}: {error}", input.path.display()));
+                        }
+                        drop(sum);
+                        if !ordered.finish(index, printed) {
+                            break;
+                        }
+                    }
+                });
             }
         });
-        found.lines += scanned.lines;
-        if let Some(error) = failed {
-            return Err(io::Error::other(error));
+        ordered.into_inner()?;
+        Ok(sum.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Scans one input to its end. What was read before an error counts.
+    fn scan(
+        &self,
+        mut opened: Box<dyn Read>,
+        input: &Input,
+        reader: &mut Reader,
+        found: &mut Found,
+        printed: &mut Vec<u8>,
+        mut offer: impl FnMut(&mut Vec<u8>) -> bool,
+    ) -> io::Result<()> {
+        let Reader { scanner, block } = reader;
+        let path = input.path.to_string_lossy();
+        let mut cursor = Cursor::default();
+        let mut filled = 0;
+        let mut place = Place::default();
+        // The heads of records that were counted and may still report further codes.
+        let mut heads = BTreeSet::new();
+        loop {
+            if block.len() < filled + READ {
+                block.resize(filled + READ, 0);
+            }
+            let read = retry(|| opened.read(&mut block[filled..]));
+            let size = *read.as_ref().unwrap_or(&0);
+            filled += size;
+            found.bytes += size as u64;
+            let end = if size == 0 { End::Input } else { End::More };
+            let (base, held) = (cursor.head, &block[..filled]);
+            let scanned = scanner.scan(held, &mut cursor, end, &mut |decision| match decision {
+                Decision::Rejected(rule) => *found.rejected.entry(rule).or_default() += 1,
+                Decision::Accepted(matched) => {
+                    let head = matched.head.as_ptr().addr().wrapping_sub(held.as_ptr().addr()) as u64;
+                    found.records += u64::from(heads.insert(base.wrapping_add(head)));
+                    let time = matched.time(&self.now).map(|time| time.at);
+                    found.codes.entry(matched.code).or_default().add(Count { total: 1, first: time, last: time });
+                    let line = place.line(held, matched.line_start);
+                    self.print(&matched, input, &path, line, printed);
+                }
+            });
+            found.lines += scanned.lines;
+            found.truncated_lines += scanned.truncated_lines;
+            heads = heads.split_off(&cursor.head);
+            if !printed.is_empty() && !offer(printed) {
+                return Ok(());
+            }
+            if size == 0 {
+                return read.map(drop);
+            }
+            let done = (cursor.head - base) as usize;
+            place.forget(&block[..filled], done);
+            block.copy_within(done..filled, 0);
+            filled -= done;
         }
-        if read == 0 {
-            return Ok(());
+    }
+
+    fn print(&self, matched: &Match<'_>, input: &Input, path: &str, line: u64, printed: &mut Vec<u8>) {
+        if !matches!(self.format, Format::Ndjson | Format::Csv) {
+            return;
         }
-        let keep = (cursor.head - base) as usize;
-        if keep >= counted.0 {
-            counted.1 += memchr_iter(b'\n', &block[counted.0..keep]).count() as u64;
-        } else {
-            counted.1 -= memchr_iter(b'\n', &block[keep..counted.0]).count() as u64;
-        }
-        counted.0 = 0;
-        block.drain(..keep);
+        let seen = self.now.timestamp();
+        let sighting = Sighting { source: &input.source, path, line: Some(line), seen, matched };
+        let line = MatchLine::new(&sighting, self.detector.catalog(), self.detector.rules(), &self.now);
+        let line = if self.redacted { line } else { line.unredacted(&sighting) };
+        if self.format == Format::Csv { line.write_csv(printed) } else { line.write_json(printed) }
     }
 }
 
-fn summary(total: &Found, files: usize, detector: &Detector) -> Value {
-    let catalog = detector.catalog();
-    let mut categories = serde_json::Map::new();
-    for category in Category::ALL {
-        let codes = total.codes.iter().filter(|(code, _)| catalog.category(**code) == category);
-        categories.insert(category.to_string(), codes.map(|(_, (count, ..))| count).sum::<u64>().into());
+/// A place in the block and the number of lines before it, moved to each match in turn.
+#[derive(Default)]
+struct Place {
+    at: usize,
+    lines_before: u64,
+}
+
+impl Place {
+    /// The number, from 1, of the line that begins at `start`.
+    fn line(&mut self, block: &[u8], start: usize) -> u64 {
+        let newlines = |bytes| memchr_iter(b'\n', bytes).count() as u64;
+        if start >= self.at {
+            self.lines_before += newlines(&block[self.at..start]);
+        } else {
+            self.lines_before -= newlines(&block[start..self.at]);
+        }
+        self.at = start;
+        self.lines_before + 1
     }
+
+    /// Goes on in a block that lacks the first `done` bytes.
+    fn forget(&mut self, block: &[u8], done: usize) {
+        self.line(block, done);
+        self.at = 0;
+    }
+}
+
+fn retry(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match read() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+/// A bar on a terminal that matches do not run through; hidden otherwise.
+fn progress(inputs: &[Input], lines: bool) -> ProgressBar {
+    let clash = lines && io::stdout().is_terminal();
+    let unknown = inputs.iter().any(|input| input.path == Path::new(input::STDIN));
+    if clash || unknown || !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let template = "{wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let size = inputs.iter().map(|input| input.size).sum();
+    ProgressBar::with_draw_target(Some(size), ProgressDrawTarget::stderr()).with_style(style)
+}
+
+fn figures(total: &Found, files: usize) -> String {
+    let plural = |count: u64, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+    format!("{}, {}, {}", plural(files as u64, "file"), plural(total.lines, "line"), plural(total.bytes, "byte"))
+}
+
+fn summary(total: &Found, files: usize, catalog: &Catalog) -> Value {
+    let rows = total.rows(catalog);
+    let sum = |category| rows.iter().filter(|row| row.series.category == category).map(|row| row.count).sum::<u64>();
+    let categories: serde_json::Map<String, Value> =
+        Category::ALL.into_iter().map(|category| (category.to_string(), sum(category).into())).collect();
     let codes: Vec<Value> = total
         .codes
         .iter()
-        .map(|(code, (count, first, last))| {
+        .map(|(code, count)| {
             let name = catalog.get(*code).map_or("", |entry| &entry.name);
-            json!({"code": code, "count": count, "category": catalog.category(*code), "name": name, "first": first, "last": last})
+            json!({
+                "code": code, "count": count.total, "category": catalog.category(*code), "name": name,
+                "first": count.first, "last": count.last,
+            })
         })
         .collect();
-    json!({"files": files, "bytes": total.bytes, "lines": total.lines, "records_matched": total.records, "codes": codes, "categories": categories})
+    json!({
+        "files": files, "bytes": total.bytes, "lines": total.lines, "records_matched": total.records,
+        "codes": codes, "categories": categories,
+    })
+}
+
+/// The counts as the page shows them. Of many uncatalogued codes, the lowest have series of their own.
+fn snapshot(sum: &Sum, detector: &Detector, now: Timestamp) -> Snapshot {
+    let catalog = Arc::clone(detector.catalog());
+    let mut tally = Tally::default();
+    for (source, found) in &sum.sources {
+        for (code, count) in &found.codes {
+            let category = catalog.category(*code);
+            if category == Category::Uncatalogued && tally.uncatalogued.len() < UNCATALOGUED {
+                tally.uncatalogued.insert(*code);
+            }
+            let bounded = category == Category::Uncatalogued && !tally.uncatalogued.contains(code);
+            let code = if bounded { Label::Other } else { Label::Code(*code) };
+            let errors: &mut Errors = tally.source(source).errors.entry(Series { category, code }).or_default();
+            errors.total += count.total;
+            errors.last_seen = errors.last_seen.max(Some(count.last.map_or(now, |last| last.min(now))));
+        }
+        for (rule, count) in &found.rejected {
+            let rule = rule.map_or("none", |rule| &detector.rules().all()[rule].id);
+            *tally.rejected.entry(rule.into()).or_default() += count;
+        }
+        let of_source = tally.source(source);
+        of_source.read_bytes = found.bytes;
+        of_source.read_lines = found.lines;
+        of_source.truncated_lines = found.truncated_lines;
+    }
+    let gauges = sum.sources.keys().map(|source| (Arc::clone(source), SourceGauges::default())).collect();
+    Snapshot { tally, gauges, caught_up: true, catalog }
+}
+
+/// Replaces a file at once: a collector never sees half a page.
+fn replace(path: &Path, page: &str) -> io::Result<()> {
+    let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
+    let mut temporary = std::ffi::OsString::from(".");
+    temporary.push(name);
+    temporary.push(format!(".{}", std::process::id()));
+    let temporary = path.with_file_name(temporary);
+    let written = std::fs::write(&temporary, page).and_then(|()| std::fs::rename(&temporary, path));
+    if written.is_err() && temporary.exists() {
+        std::fs::remove_file(&temporary)?;
+    }
+    written
 }

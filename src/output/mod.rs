@@ -1,9 +1,11 @@
 //! What is printed: one match as JSON or for people, and tables.
 
+mod ordered;
 mod pretty;
+mod sink;
+mod table;
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
@@ -16,7 +18,13 @@ use crate::detect::Rules;
 use crate::record::{Code, Sighting};
 use crate::redact::redact;
 
-pub use pretty::{explain, table};
+pub use ordered::Ordered;
+pub use pretty::explain;
+pub use sink::{BUFFER, Drain, Full, Output};
+pub use table::{Row, table};
+
+/// The columns of `scan --format csv`.
+pub const CSV_HEADER: &str = "time,path,line,code,category,name,text\n";
 
 /// One match as `--output json` and `scan --format ndjson` print it; the keys stand in this order.
 #[derive(Debug, Serialize)]
@@ -70,24 +78,59 @@ impl<'a> MatchLine<'a> {
 }
 
 impl MatchLine<'_> {
+    /// The same with the record as it was written, secrets and all.
+    pub fn unredacted(mut self, sighting: &Sighting<'_>) -> Self {
+        self.text = String::from_utf8_lossy(sighting.matched.text).into_owned().into();
+        self
+    }
+
+    /// Appends the match as one JSON object and the end of a line.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        self.serialize(&mut serde_json::Serializer::with_formatter(&mut *out, Escaping)).expect("a vector takes all");
+        out.push(b'\n');
+    }
+
     /// Appends the match as a line of `scan --format csv`.
     pub fn write_csv(&self, out: &mut Vec<u8>) {
-        // A cell that a spreadsheet would take for a formula is made text.
-        let cell = |text: &str| {
-            if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
-        };
         let time = self.time.map(|time| time.to_string()).unwrap_or_default();
         let line = self.line.map(|line| line.to_string()).unwrap_or_default();
         let fields = [
             &time,
-            &cell(self.path),
+            &*cell(self.path),
             &line,
             &self.code.to_string(),
             self.category.name(),
-            self.name,
-            &cell(&self.text),
+            &*cell(self.name),
+            &*cell(&self.text),
         ];
         csv::Writer::from_writer(out).write_record(fields).expect("a vector takes all");
+    }
+}
+
+/// The text as a cell of CSV: one that a spreadsheet would take for a formula is made text.
+pub fn cell(text: &str) -> String {
+    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    format!("{}{}", if formula { "'" } else { "" }, escape(text))
+}
+
+/// Writes JSON in which every character that [`escape`] hides is an escape, so that a terminal may show it.
+struct Escaping;
+
+impl serde_json::ser::Formatter for Escaping {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
+        let mut rest = fragment;
+        while let Some(at) = rest.find(is_hidden) {
+            let (plain, from) = rest.split_at(at);
+            out.write_all(plain.as_bytes())?;
+            let mut after = from.chars();
+            if let Some(hidden) = after.next() {
+                for unit in hidden.encode_utf16(&mut [0; 2]) {
+                    write!(out, "\\u{unit:04x}")?;
+                }
+            }
+            rest = after.as_str();
+        }
+        out.write_all(rest.as_bytes())
     }
 }
 
@@ -102,56 +145,11 @@ pub enum Mode {
     None,
 }
 
-/// Prints matches to one stream.
-pub struct Printer<W> {
-    mode: Mode,
-    out: W,
-    /// The codes that were explained already.
-    explained: BTreeSet<Code>,
-}
-
-impl<W: Write> Printer<W> {
-    /// A printer that has explained nothing yet.
-    pub fn new(mode: Mode, out: W) -> Printer<W> {
-        Printer { mode, out, explained: BTreeSet::new() }
-    }
-
-    /// Prints one match.
-    ///
-    /// # Errors
-    /// Those of the stream; a closed one is [`io::ErrorKind::BrokenPipe`].
-    pub fn print(&mut self, sighting: &Sighting<'_>, catalog: &Catalog, rules: &Rules, now: &Zoned) -> io::Result<()> {
-        match self.mode {
-            Mode::None => Ok(()),
-            Mode::Json => {
-                let line = MatchLine::new(sighting, catalog, rules, now);
-                serde_json::to_writer(&mut self.out, &line)?;
-                self.out.write_all(b"\n")
-            }
-            Mode::Pretty => {
-                let line = MatchLine::new(sighting, catalog, rules, now);
-                let first = self.explained.insert(line.code);
-                self.out.write_all(pretty::sighting(&line, first).as_bytes())
-            }
-        }
-    }
-
-    /// Hands what was printed to the reader.
-    ///
-    /// # Errors
-    /// Those of the stream.
-    pub fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
-}
-
 /// The text with everything escaped that could move a terminal's cursor, its colours or the direction of writing.
 pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
-        let hidden = character.is_control()
-            || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-        if hidden {
+        if is_hidden(character) {
             // Writing to a string cannot fail.
             write!(escaped, "{}", character.escape_default()).expect("a string takes all");
         } else {
@@ -159,6 +157,14 @@ pub fn escape(text: &str) -> String {
         }
     }
     escaped
+}
+
+/// Whether a character has no shape of its own but changes what a terminal shows of others.
+fn is_hidden(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// The colour of a category.
@@ -178,8 +184,30 @@ fn style(category: Category) -> Style {
 mod tests {
     use super::*;
 
+    #[track_caller]
+    fn check(text: &str, shown: &str) {
+        assert_eq!(escape(text), shown);
+        let mut json = Vec::new();
+        text.serialize(&mut serde_json::Serializer::with_formatter(&mut json, Escaping)).unwrap();
+        let json = String::from_utf8(json).unwrap();
+        assert!(!json.contains(is_hidden), "{json}");
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
+    }
+
     #[test]
     fn escapes_what_moves_a_terminal() {
-        assert_eq!(escape("a\u{1b}[31mb\r\n\0\u{202e}c é"), "a\\u{1b}[31mb\\r\\n\\u{0}\\u{202e}c é");
+        check("plain \"é\" 日本 \\", "plain \"é\" 日本 \\");
+        check("a\u{1b}[31mb\r\n\0\u{7f}", "a\\u{1b}[31mb\\r\\n\\u{0}\\u{7f}");
+        check("\u{9b}2J \u{1b}]0;title\u{7}", "\\u{9b}2J \\u{1b}]0;title\\u{7}");
+        check("\u{202e}txt\u{2069}\u{61c}\u{200b}", "\\u{202e}txt\\u{2069}\\u{61c}\\u{200b}");
+        check("tag \u{e0041}", "tag \\u{e0041}");
+    }
+
+    #[test]
+    fn no_cell_is_a_formula() {
+        for formula in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"] {
+            assert!(cell(formula).starts_with('\''), "{formula}");
+        }
+        assert_eq!(cell("a=1"), "a=1");
     }
 }

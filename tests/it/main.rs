@@ -5,3 +5,6 @@
 mod accuracy;
 mod binary;
 mod catalog;
+mod explain;
+mod output;
+mod scan;

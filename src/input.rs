@@ -1,0 +1,86 @@
+//! Opens what a one-pass command reads: a file or standard input, plain or compressed.
+
+use std::fs::File;
+use std::io::{self, BufReader, Cursor, Read};
+
+use indicatif::ProgressBar;
+
+/// How much a decompressor takes of a file at once, in bytes.
+const COMPRESSED_READ: usize = 128 << 10;
+
+/// The name of standard input among paths.
+pub const STDIN: &str = "-";
+
+/// Opens a path, or standard input for [`STDIN`]; `progress` advances by the bytes that are read of the file.
+///
+/// # Errors
+/// Those of opening and of reading the first bytes.
+pub fn open(path: &std::path::Path, progress: &ProgressBar) -> io::Result<Box<dyn Read>> {
+    if path.as_os_str() == STDIN {
+        unpacked(progress.wrap_read(io::stdin()))
+    } else {
+        unpacked(progress.wrap_read(File::open(path)?))
+    }
+}
+
+/// What the input holds once unpacked. Its first bytes tell, never its name.
+///
+/// Concatenated gzip members and zstd frames are one stream.
+///
+/// # Errors
+/// Those of reading the first bytes.
+pub fn unpacked(mut input: impl Read + 'static) -> io::Result<Box<dyn Read>> {
+    let mut magic = Vec::with_capacity(4);
+    input.by_ref().take(4).read_to_end(&mut magic)?;
+    let kind: [u8; 4] = std::array::from_fn(|at| magic.get(at).copied().unwrap_or(0));
+    let whole = Cursor::new(magic).chain(input);
+    let buffered = |whole| BufReader::with_capacity(COMPRESSED_READ, whole);
+    Ok(match kind {
+        [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(buffered(whole))),
+        [0x28, 0xb5, 0x2f, 0xfd] => Box::new(zstd::Decoder::with_buffer(buffered(whole))?),
+        _ => Box::new(whole),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn gz(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[track_caller]
+    fn check(stored: Vec<u8>, expected: &[u8]) {
+        let mut read = Vec::new();
+        unpacked(Cursor::new(stored)).unwrap().read_to_end(&mut read).unwrap();
+        assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn reads_every_member_and_frame() {
+        check(b"".to_vec(), b"");
+        check(b"a".to_vec(), b"a");
+        check(b"plain".to_vec(), b"plain");
+        check([gz(b"one "), gz(b""), gz(b"two")].concat(), b"one two");
+        check(
+            [zstd::encode_all(&b"one "[..], 1).unwrap(), zstd::encode_all(&b"two"[..], 1).unwrap()].concat(),
+            b"one two",
+        );
+    }
+
+    #[test]
+    fn a_cut_archive_gives_what_it_holds_and_fails() {
+        let text: Vec<u8> = (0..200_000u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+        for mut stored in [gz(&text), zstd::encode_all(text.as_slice(), 1).unwrap()] {
+            stored.truncate(stored.len() / 2);
+            let mut read = Vec::new();
+            assert!(unpacked(Cursor::new(stored)).unwrap().read_to_end(&mut read).is_err());
+            assert!(read.len() > text.len() / 4 && text.starts_with(&read), "{}", read.len());
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! `scan` over files of every kind.
+
+use std::io::Write;
+
+use serde_json::Value;
+
+use crate::binary::{LOG, run, stderr, stdout};
+
+fn gz(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// The matches without what differs from place to place.
+fn matches(arguments: &[&str], input: &[u8]) -> Vec<Value> {
+    let output = run(&[&["scan", "--format", "ndjson"], arguments].concat(), input);
+    assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
+    let placeless = |line: &str| {
+        let mut object: Value = serde_json::from_str(line).unwrap();
+        for key in ["seen", "source", "path"] {
+            object.as_object_mut().unwrap().remove(key).unwrap();
+        }
+        object
+    };
+    stdout(&output).lines().map(placeless).collect()
+}
+
+#[test]
+fn says_the_same_however_the_log_is_stored() {
+    let log = std::fs::read(LOG).unwrap();
+    let half = log.len() / 2;
+    let directory = tempfile::tempdir().unwrap();
+    let stored = [
+        ("plain.gz", log.clone()),
+        ("members.log", [gz(&log[..half]), gz(&log[half..])].concat()),
+        ("frames", [zstd::encode_all(&log[..half], 1).unwrap(), zstd::encode_all(&log[half..], 1).unwrap()].concat()),
+    ];
+    let expected = matches(&[], &log);
+    assert!(expected.len() > 50);
+    for (name, bytes) in stored {
+        assert_eq!(matches(&[], &bytes), expected, "{name} on standard input");
+        let path = directory.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        assert_eq!(matches(&[path.to_str().unwrap()], b""), expected, "{name}");
+    }
+}
+
+#[test]
+fn offset_and_line_are_those_of_the_line_with_the_code() {
+    let log = "first\n\nERROR call failed\n    Caused by: ConnectionError (31005): x\nConnectionError (31009): y\n";
+    let places: Vec<_> =
+        matches(&[], log.as_bytes()).iter().map(|m| (m["code"].as_u64(), m["line"].as_u64())).collect();
+    assert_eq!(places, [(Some(31005), Some(4)), (Some(31009), Some(5))]);
+    // Across many blocks, too.
+    let padding = "nothing to see here\n".repeat(40_000);
+    let log = format!("{padding}ConnectionError (31005): x\n{padding}ConnectionError (31005): y");
+    let places: Vec<_> =
+        matches(&[], log.as_bytes()).iter().map(|m| (m["offset"].as_u64(), m["line"].as_u64())).collect();
+    assert_eq!(places, [(Some(800_000), Some(40_001)), (Some(1_600_027), Some(80_002))]);
+}
+
+#[test]
+fn lines_come_in_the_order_of_the_files() {
+    let directory = tempfile::tempdir().unwrap();
+    for file in 0..20 {
+        let lines: String = (0..(20 - file) * 200).map(|n| format!("ConnectionError (31005): {file} {n}\n")).collect();
+        std::fs::write(directory.path().join(format!("{file:02}.log")), lines).unwrap();
+    }
+    let path = directory.path().to_str().unwrap();
+    let expected = matches(&[path, "--threads", "1"], b"");
+    assert_eq!(expected.len(), 210 * 200);
+    for threads in ["2", "7"] {
+        assert!(matches(&[path, "--threads", threads], b"") == expected, "{threads} threads");
+    }
+}
+
+#[test]
+fn a_directory_is_its_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let line = "ConnectionError (31005): x\n";
+    std::fs::create_dir_all(root.join("below/.hidden")).unwrap();
+    for name in ["a.log", "below/b.log", ".hidden.log", "below/.hidden/c.log"] {
+        std::fs::write(root.join(name), line).unwrap();
+    }
+    std::os::unix::fs::symlink(root, root.join("below/loop")).unwrap();
+    let path = root.to_str().unwrap();
+    assert_eq!(matches(&[path], b"").len(), 1);
+    assert_eq!(matches(&[path, "--recursive"], b"").len(), 2);
+    assert_eq!(matches(&[&format!("{path}/*.log")], b"").len(), 1);
+}
+
+#[test]
+fn goes_on_past_what_it_cannot_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let noise: String = (0..50_000u32).map(|n| format!("{:x}\n", n.wrapping_mul(2_654_435_761))).collect();
+    let mut cut = gz(format!("ConnectionError (31005): x\n{noise}").as_bytes());
+    cut.truncate(cut.len() / 2);
+    std::fs::write(path("cut"), cut).unwrap();
+    std::fs::write(path("whole.log"), "ConnectionError (31009): y\n").unwrap();
+    std::os::unix::fs::symlink("nowhere", path("dangling")).unwrap();
+    let arguments =
+        ["scan", "--format", "json", &path("none*"), &path("cut"), &path("dangling"), &path("a["), &path("whole.log")];
+    let output = run(&arguments, b"");
+    assert_eq!(output.status.code(), Some(2));
+    let found: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(found["categories"]["signaling"], 2, "{found}");
+    assert_eq!(found["codes"].as_array().unwrap().len(), 2, "what was read of a cut archive counts: {found}");
+    for name in ["none*: no such file", "cut: ", "dangling: No such file", "a[: "] {
+        assert!(stderr(&output).contains(name), "{name}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn the_exit_code_tells() {
+    for (log, code) in [("ConnectionError (31005): x", 0), ("took 31005ms\n", 1), ("", 1)] {
+        for format in ["table", "json", "ndjson", "csv"] {
+            assert_eq!(run(&["scan", "--format", format], log.as_bytes()).status.code(), Some(code), "{log} {format}");
+        }
+    }
+    assert_eq!(run(&["scan", "--threads", "0"], b"").status.code(), Some(2));
+}
+
+#[test]
+fn sums_are_one_object() {
+    let log = "2026-11-22T10:00:00Z ConnectionError (31005): x\n2026-11-22T09:00:00Z ConnectionError (31005): x\n\
+               ConnectionError (31009): no time\n";
+    let output = run(&["scan", "--format", "json"], log.as_bytes());
+    let found: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let code = |code: usize| &found["codes"][code];
+    assert_eq!((&found["files"], &found["lines"], &found["records_matched"]), (&1.into(), &3.into(), &3.into()));
+    assert_eq!(found["bytes"], log.len());
+    assert_eq!((&code(0)["first"], &code(0)["last"]), (&"2026-11-22T09:00:00Z".into(), &"2026-11-22T10:00:00Z".into()));
+    assert_eq!((&code(1)["first"], &code(1)["last"]), (&Value::Null, &Value::Null));
+    assert_eq!(found["categories"].as_object().unwrap().len(), 10);
+}
+
+#[test]
+fn a_record_with_two_codes_is_one_record() {
+    let log = "ERROR ConnectionError (31005): x\n    Caused by: ConnectionError (31009): y\n";
+    let found: Value = serde_json::from_str(&stdout(&run(&["scan", "--format", "json"], log.as_bytes()))).unwrap();
+    assert_eq!((&found["records_matched"], found["codes"].as_array().unwrap().len()), (&1.into(), 2));
+}
+
+#[test]
+fn the_table_fits_eighty_columns() {
+    let output = run(&["scan", LOG], b"");
+    assert!(stdout(&output).lines().all(|line| line.chars().count() <= 80));
+    assert_eq!(stdout(&run(&["scan"], b"nothing\n")), "no Twilio errors\n");
+}
+
+#[test]
+fn writes_a_page_for_node_exporter() {
+    let directory = tempfile::tempdir().unwrap();
+    let page = directory.path().join("twdiag.prom");
+    std::fs::write(&page, "old").unwrap();
+    let output = run(&["scan", LOG, "--textfile", page.to_str().unwrap()], b"");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = std::fs::read_to_string(&page).unwrap();
+    assert!(text.contains(&format!("code=\"31005\",source=\"{LOG}\"}}")), "{text}");
+    assert!(!text.contains("process_"), "those are node_exporter's own");
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "nothing else is left behind");
+    let nowhere = directory.path().join("no/such.prom");
+    let output = run(&["scan", LOG, "--textfile", nowhere.to_str().unwrap()], b"");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("cannot write"), "{}", stderr(&output));
+}
