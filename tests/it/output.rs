@@ -10,7 +10,7 @@ use crate::binary::{run, stderr, stdout, twdiag};
 /// Attempts on whoever looks at the output: each is one record that reports 31005.
 const ATTACKS: &[&str] = &[
     "\u{1b}[2J\u{1b}[31mConnectionError (31005): colours",
-    "\u{1b}]0;title\u{7} ConnectionError (31005): \u{1b}]52;c;cm0gLXJm\u{1b}\\",
+    "\u{1b}]0;title\u{7} ConnectionError (31005): \u{1b}]52;c;cm0gLXJm\u{1b}\\ title",
     "\u{9b}2J ConnectionError (31005): eight-bit",
     "ConnectionError (31005): \u{202e}live\u{2066}x\u{200b}\u{feff}",
     "ConnectionError (31005): shown\rhidden",
