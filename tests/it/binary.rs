@@ -50,12 +50,12 @@ struct Serving {
 
 impl Serving {
     fn start(arguments: &[&str]) -> Serving {
-        let mut child = twdiag(arguments)
-            .args(["--listen", "127.0.0.1:0", "--output", "none"])
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Serving::spawn(twdiag(arguments).args(["--output", "none"]))
+    }
+
+    fn spawn(command: &mut Command) -> Serving {
+        let mut child =
+            command.args(["--listen", "127.0.0.1:0"]).stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
         let address = loop {
             let line = stderr.next().expect("the address is printed").unwrap();
@@ -257,6 +257,18 @@ fn a_rotated_file_in_a_followed_directory_is_not_counted_again() {
         }
         assert_eq!(serving.categories()["signaling"], 4 + rotation);
     }
+}
+
+#[test]
+fn a_standard_output_that_nobody_reads_holds_up_nothing() {
+    // Some 700 bytes are printed for each line: more than the buffer and the pipe hold.
+    const LINES: u64 = 20_000;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("app.log");
+    std::fs::write(&path, "ConnectionError (31005): x\n".repeat(LINES as usize)).unwrap();
+    let mut command = twdiag(&[path.to_str().unwrap(), "--start-at", "beginning", "--output", "json"]);
+    let serving = Serving::spawn(command.stdout(Stdio::piped()));
+    assert_eq!(serving.wait_for(LINES)["signaling"], LINES);
 }
 
 #[test]
