@@ -391,9 +391,11 @@ mod tests {
         let mut catalog = Catalog::embedded();
         let text = r#"[{"code": 31, "class": "Voice", "subclasses": [{"code": 2, "class": "Authorization", "errors": [
             {"code": 9, "name": "PayloadSizeExceededError", "description": "Other words", "explanation": "e", "causes": ["c"]},
-            {"code": 7, "name": "JWTTokenExpirationTooLongError", "description": "New", "explanation": ""}]}]}]"#;
+            {"code": 7, "name": "JWTTokenExpirationTooLongError", "description": "New", "explanation": ""}]},
+            {"class": "General", "errors": [{"code": 5, "name": "ConnectionError", "description": "Without a group code"}]}]}]"#;
         let layered = catalog.layer("errors.json", text).unwrap();
-        assert_eq!((layered.added, layered.replaced), (1, 1));
+        assert_eq!((layered.added, layered.replaced), (1, 2));
+        assert_eq!(catalog.get(Code::new(31005).unwrap()).unwrap().name, "Without a group code");
         let conflict = layered.conflicts.iter().find(|conflict| conflict.field == "name").unwrap();
         assert_eq!((conflict.code.get(), conflict.after.as_str()), (31209, "Other words"));
         let entry = catalog.get(Code::new(31209).unwrap()).unwrap();

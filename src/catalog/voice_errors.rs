@@ -15,6 +15,8 @@ struct Family {
 
 #[derive(Deserialize)]
 struct Group {
+    /// The package leaves a zero out.
+    #[serde(default)]
     code: i64,
     class: String,
     errors: Vec<Written>,
