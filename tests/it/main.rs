@@ -5,3 +5,4 @@
 mod accuracy;
 mod binary;
 mod catalog;
+mod state;
