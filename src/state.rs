@@ -75,6 +75,23 @@ pub struct Checkpoint {
     pub place: Place,
 }
 
+impl Checkpoint {
+    /// The place of a file that was moved elsewhere.
+    pub(crate) fn nothing(source: &Arc<str>) -> Checkpoint {
+        Checkpoint {
+            source: Arc::clone(source),
+            path: PathBuf::new(),
+            resolved: PathBuf::new(),
+            identity: Identity::default(),
+            head: Fingerprint::default(),
+            tail: Fingerprint::default(),
+            cursor: Cursor::default(),
+            size: 0,
+            place: Place::Finished,
+        }
+    }
+}
+
 /// Where a file stands among the followed ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {

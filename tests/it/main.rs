@@ -5,4 +5,5 @@
 mod accuracy;
 mod binary;
 mod catalog;
+mod follow;
 mod state;
