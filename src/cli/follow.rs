@@ -11,7 +11,7 @@ use crate::detect::Detector;
 use crate::http;
 use crate::output::{self, Full, Mode, Row};
 use crate::record::Delivery;
-use crate::tail::{self, Handle, Input, Source, StartAt};
+use crate::tail::{self, Handle, Input, Plan, Source, StartAt};
 use crate::tally::{Series, Tally};
 
 /// Where the page is served unless told otherwise.
@@ -35,6 +35,9 @@ pub struct Arguments {
     /// Where to begin in files that are there at the start
     #[arg(long, value_enum, default_value_t = StartAt::End)]
     start_at: StartAt,
+    /// A directory that keeps offsets and counts over restarts
+    #[arg(long, value_name = "DIR")]
+    state: Option<std::path::PathBuf>,
 }
 
 /// How matches are printed.
@@ -118,7 +121,8 @@ pub fn run(arguments: &Arguments, detector: &Detector) -> anyhow::Result<ExitCod
         Ok(())
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (handle, thread) = tail::start(sources, arguments.start_at, detector, sink);
+    let plan = Plan { start_at: arguments.start_at, state: arguments.state.clone(), ..Plan::new(sources) };
+    let (handle, thread) = tail::start(plan, detector, sink)?;
     let (ended, end) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
         let result = thread.join().unwrap_or_else(|_| Err(io::Error::other("the reader failed")));

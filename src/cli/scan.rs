@@ -22,7 +22,7 @@ use crate::input;
 use crate::metrics;
 use crate::output::{self, MatchLine, Ordered, Row, escape};
 use crate::record::{Code, Match, Sighting};
-use crate::tail::{Snapshot, SourceGauges};
+use crate::tail::{Snapshot, SourceGauges, StateHealth};
 use crate::tally::{Errors, Label, Series, Tally};
 
 use inputs::{Input, Inputs};
@@ -407,7 +407,7 @@ fn snapshot(sum: &Sum, detector: &Detector, now: Timestamp) -> Snapshot {
         of_source.truncated_lines = found.truncated_lines;
     }
     let gauges = sum.sources.keys().map(|source| (Arc::clone(source), SourceGauges::default())).collect();
-    Snapshot { tally, gauges, caught_up: true, catalog }
+    Snapshot { tally, gauges, state: StateHealth::default(), caught_up: true, catalog }
 }
 
 /// Replaces a file at once: a collector never sees half a page.

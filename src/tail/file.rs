@@ -1,174 +1,279 @@
-//! One followed file: what it is, how far it was judged, and what became of it.
+//! One file: by what it is known again, and how far it was judged.
 
-use std::fs::File;
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::StartAt;
+use rustix::fs::{OFlags, SeekFrom};
+
 use crate::detect::{BLOCK_NEED, Cursor, Decision, End, Scanned, Scanner};
-use crate::tally::Rotation;
+use crate::state::{Checkpoint, Fingerprint, Identity, Place};
 
 /// How much is read at once, in bytes; more where one line needs it.
 const READ: usize = 256 << 10;
 
-/// What a file is, whatever its name: device and inode.
-pub(super) type Identity = (u64, u64);
+/// How much of one file is judged in one turn, in bytes, so that a large one does not hold up the others.
+const TURN: u64 = 4 << 20;
 
-/// What became of files while they were read.
-#[derive(Default)]
-pub(super) struct Changes {
-    /// Rotations seen.
-    pub(super) rotations: Vec<Rotation>,
-    /// Files that were rotated away, and how far each was judged.
-    pub(super) left: Vec<(Identity, Cursor)>,
+/// How much of a file's beginning it is known by, in bytes.
+pub(super) const HEAD: u64 = 1 << 10;
+
+/// How much just before the offset it is known by, in bytes.
+const TAIL: usize = 64;
+
+/// How long an open record waits for its next line.
+const SILENCE: Duration = Duration::from_millis(500);
+
+/// A file, followed or remembered.
+#[derive(Debug)]
+pub(super) struct Followed {
+    /// What is kept of it over a restart; its `tail` is brought up to date by [`Followed::checkpoint`].
+    pub(super) known: Checkpoint,
+    /// Open while it is followed, or as long as it may still be written to.
+    pub(super) file: Option<File>,
+    /// The bytes just before the offset.
+    tail: Vec<u8>,
+    /// When it was last written to, by its status; tells that it was rewritten to the size that it had.
+    modified: (i64, i64),
+    /// When it was last seen to grow.
+    pub(super) grown: Duration,
+    /// When it was rotated away.
+    pub(super) rotated: Duration,
+    /// When it was last seen in a directory.
+    pub(super) listed: Duration,
+    /// Whether the silence since it grew was judged.
+    paused: bool,
+    /// Whether a turn ended before its end.
+    pub(super) behind: bool,
+    /// Whether it has no name left.
+    pub(super) deleted: bool,
+    /// Size and time of the last write when it was last found to be what it was, once it is finished.
+    pub(super) finished_status: Option<(u64, i64, i64)>,
 }
 
-/// A file that is followed by its path.
-pub(super) struct Followed {
-    /// The source that it belongs to.
-    pub(super) source: Arc<str>,
-    /// Whether the last attempt to read it failed.
-    pub(super) failing: bool,
-    open: Option<File>,
-    /// What the open file is.
-    pub(super) identity: Identity,
-    cursor: Cursor,
-    /// Its size when it was last looked at.
-    size: u64,
-    start_at: StartAt,
+/// What became of a file in one turn.
+pub(super) enum Turn {
+    /// As many bytes and lines were judged.
+    Judged(u64, Scanned),
+    /// It was emptied and may have been filled anew.
+    Emptied {
+        /// Whether it still has, or has again, as many bytes as were judged.
+        refilled: bool,
+    },
 }
 
 impl Followed {
-    /// A file that was rotated to this path from another one, and is read on from there.
-    pub(super) fn resumed(path: &Path, source: Arc<str>, cursor: Cursor) -> Followed {
-        let mut file = Followed::new(path, source, StartAt::Beginning);
-        if file.size >= cursor.offset {
-            file.cursor = cursor;
-        }
-        file
+    /// A file that is judged from `offset` on.
+    pub(super) fn begin(
+        path: &Path,
+        source: &Arc<str>,
+        file: File,
+        offset: u64,
+        now: Duration,
+    ) -> io::Result<Followed> {
+        let status = file.metadata()?;
+        let known = Checkpoint {
+            source: Arc::clone(source),
+            path: path.to_owned(),
+            resolved: std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()),
+            identity: Identity::of(&status),
+            head: Fingerprint::default(),
+            tail: Fingerprint::default(),
+            cursor: Cursor { head: offset, offset, ..Cursor::default() },
+            size: status.len(),
+            place: Place::Followed,
+        };
+        let mut followed = Followed::restored(known, now);
+        followed.learn(&file)?;
+        followed.file = Some(file);
+        Ok(followed)
     }
 
-    /// A file that was not looked at yet.
-    pub(super) fn new(path: &Path, source: Arc<str>, start_at: StartAt) -> Followed {
-        let mut file = Followed {
-            source,
-            failing: false,
-            open: None,
-            identity: (0, 0),
-            cursor: Cursor::default(),
-            size: 0,
-            start_at,
-        };
-        // Where it cannot be opened now, reading tries again and says so.
-        if let Ok(opened) = File::open(path) {
-            file.adopt(opened).unwrap_or_else(|error| tracing::debug!(%error, "no status yet"));
+    /// A file from the state, not looked at yet.
+    pub(super) fn restored(known: Checkpoint, now: Duration) -> Followed {
+        let (file, tail, modified) = (None, Vec::new(), (0, 0));
+        let (grown, rotated, listed, paused, behind, deleted) = (now, now, now, false, false, false);
+        let finished_status = None;
+        Followed { known, file, tail, modified, grown, rotated, listed, paused, behind, deleted, finished_status }
+    }
+
+    /// What is kept of it.
+    pub(super) fn checkpoint(&self) -> Checkpoint {
+        let mut known = self.known.clone();
+        if self.file.is_some() {
+            known.tail = Fingerprint::of(&self.tail);
         }
-        file
+        known
     }
 
     /// Bytes that are not judged yet.
     pub(super) fn lag(&self) -> u64 {
-        self.size.saturating_sub(self.cursor.offset)
+        self.known.size.saturating_sub(self.known.cursor.offset)
     }
 
-    /// Begins with a newly opened file.
-    fn adopt(&mut self, opened: File) -> io::Result<()> {
-        let status = opened.metadata()?;
-        self.identity = (status.dev(), status.ino());
-        self.size = status.len();
-        // Only a file that was there at the first sight is entered at its end.
-        let offset = match std::mem::replace(&mut self.start_at, StartAt::Beginning) {
-            StartAt::End => status.len(),
-            StartAt::Beginning => 0,
-        };
-        self.cursor = Cursor { head: offset, offset, ..Cursor::default() };
-        self.open = Some(opened);
+    /// Whether a file holds, where this one was judged, what was judged.
+    pub(super) fn matches(&self, file: &File) -> io::Result<bool> {
+        let (head, tail) = (self.known.head, self.checkpoint().tail);
+        let offset = self.known.cursor.offset;
+        Ok(file.metadata()?.len() >= offset
+            && fingerprint(file, 0, head.length)? == head
+            && fingerprint(file, offset - tail.length.min(offset), tail.length)? == tail)
+    }
+
+    /// Reads on in another file that [matches](Followed::matches), from the same offset.
+    pub(super) fn attach_to(&mut self, file: File) -> io::Result<()> {
+        self.known.place = Place::Rotated;
+        self.attach(file)
+    }
+
+    /// Reads on in a file that [matches](Followed::matches).
+    pub(super) fn attach(&mut self, file: File) -> io::Result<()> {
+        self.known.identity = Identity::of(&file.metadata()?);
+        self.learn(&file)?;
+        self.file = Some(file);
+        (self.modified, self.paused) = ((0, 0), false);
         Ok(())
     }
 
-    /// Judges what was written since the last call, through rotation by rename and by truncation.
-    pub(super) fn read(
-        &mut self,
-        path: &Path,
-        end: End,
-        scanner: &mut Scanner,
-        block: &mut Vec<u8>,
-        changes: &mut Changes,
-        on: &mut impl FnMut(Decision<'_>),
-    ) -> io::Result<(u64, Scanned)> {
-        let mut total = (0, Scanned::default());
-        if self.open.is_some() {
-            self.read_open(end, scanner, block, changes, on, &mut total)?;
+    /// Closes it, for as long as nothing is written to it.
+    pub(super) fn close_if_open(&mut self) {
+        if self.file.take().is_some() {
+            self.known.tail = Fingerprint::of(&self.tail);
+            self.tail = Vec::new();
         }
-        let at_path = match std::fs::metadata(path) {
-            Ok(status) => status,
-            // Renamed away and not created anew yet: the open file is still read.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && self.open.is_some() => return Ok(total),
-            Err(error) => return Err(error),
-        };
-        if self.open.is_none() || (at_path.dev(), at_path.ino()) != self.identity {
-            let opened = File::open(path)?;
-            if self.open.is_some() {
-                changes.rotations.push(Rotation::Rename);
-                // What was written to the old file up to the moment when the new one is open.
-                self.read_open(End::Input, scanner, block, changes, on, &mut total)?;
-                changes.left.push((self.identity, self.cursor.clone()));
-                self.start_at = StartAt::Beginning;
-            }
-            self.adopt(opened)?;
-            self.read_open(end, scanner, block, changes, on, &mut total)?;
-        }
-        Ok(total)
     }
 
-    fn read_open(
+    /// Takes the fingerprints of what stands before the offset.
+    fn learn(&mut self, file: &File) -> io::Result<()> {
+        let offset = self.known.cursor.offset;
+        let length = offset.min(TAIL as u64);
+        self.tail.resize(length as usize, 0);
+        let read = read_at(file, &mut self.tail, offset - length)?;
+        self.tail.truncate(read);
+        self.known.head = fingerprint(file, 0, offset.min(HEAD))?;
+        Ok(())
+    }
+
+    /// Begins again at the beginning of a file that was emptied.
+    pub(super) fn restart(&mut self) {
+        self.known.cursor = Cursor::default();
+        (self.known.head, self.known.tail) = (Fingerprint::default(), Fingerprint::default());
+        self.known.size = 0;
+        self.tail.clear();
+        (self.modified, self.paused, self.behind) = ((0, 0), false, false);
+    }
+
+    /// Whether its status says that there may be something to read.
+    pub(super) fn is_changed(&self, status: &Metadata) -> bool {
+        status.len() != self.known.size || (status.mtime(), status.mtime_nsec()) != self.modified
+    }
+
+    /// Judges what was written since the last turn.
+    pub(super) fn read(
         &mut self,
-        end: End,
+        now: Duration,
         scanner: &mut Scanner,
         block: &mut Vec<u8>,
-        changes: &mut Changes,
         on: &mut impl FnMut(Decision<'_>),
-        total: &mut (u64, Scanned),
-    ) -> io::Result<()> {
-        let Some(file) = &self.open else { return Ok(()) };
-        let size = file.metadata()?.len();
-        if size < self.cursor.offset {
-            changes.rotations.push(if self.size <= self.cursor.offset {
-                Rotation::Truncate
-            } else {
-                Rotation::TruncateUnsure
-            });
-            self.cursor = Cursor::default();
+    ) -> io::Result<Turn> {
+        let mut judged = (0, Scanned::default());
+        let Some(file) = &self.file else { return Ok(Turn::Judged(0, judged.1)) };
+        let status = file.metadata()?;
+        let size = status.len();
+        self.deleted = status.nlink() == 0;
+        let cursor = &mut self.known.cursor;
+        if size < cursor.offset {
+            return Ok(Turn::Emptied { refilled: false });
         }
-        if size == self.size && end == End::More && size == self.cursor.offset {
-            return Ok(());
+        let is_changed = size != self.known.size || (status.mtime(), status.mtime_nsec()) != self.modified;
+        let is_silence = !self.paused && !cursor.open.is_empty() && !is_changed && now >= self.grown + SILENCE;
+        if !is_changed && !self.behind && !is_silence {
+            return Ok(Turn::Judged(0, judged.1));
         }
-        self.size = size;
+        if is_changed {
+            (self.grown, self.paused) = (now, false);
+        }
+        self.behind = true;
+        if cursor.offset == 0 && size > 0 {
+            let start = data_start(file, size, block)?;
+            *cursor = Cursor { head: start, offset: start, ..Cursor::default() };
+            self.known.head = fingerprint(file, 0, start.min(HEAD))?;
+        }
         let mut want = READ;
-        loop {
-            let before = self.cursor.offset;
-            let available = usize::try_from(size - self.cursor.head).unwrap_or(usize::MAX);
-            block.resize(available.min(want), 0);
-            let read = read_at(file, block, self.cursor.head)?;
+        while judged.0 < TURN {
+            let before = cursor.offset;
+            let start = cursor.head.min(before - self.tail.len() as u64);
+            let held = (before - start) as usize;
+            let available = usize::try_from(size - start).unwrap_or(usize::MAX);
+            block.resize(available.min(held + want), 0);
+            let read = read_at(file, block, start)?;
             block.truncate(read);
-            let at_end = self.cursor.head + read as u64 >= size;
-            let scanned = scanner.scan(block, &mut self.cursor, if at_end { end } else { End::More }, on);
-            total.0 += self.cursor.offset - before;
-            total.1.lines += scanned.lines;
-            total.1.truncated_lines += scanned.truncated_lines;
-            if at_end {
-                return Ok(());
+            if read < held || block[held - self.tail.len()..held] != self.tail {
+                return Ok(Turn::Emptied { refilled: true });
+            }
+            let at_end = start + read as u64 >= size;
+            let end = if at_end && is_silence { End::Pause } else { End::More };
+            let scanned = scanner.scan(&block[(cursor.head - start) as usize..], cursor, end, on);
+            let fresh = &block[held..(cursor.offset - start) as usize];
+            if self.known.head.length == before && before < HEAD {
+                self.known.head.extend(&fresh[..fresh.len().min((HEAD - before) as usize)]);
+            }
+            self.tail.extend_from_slice(&fresh[fresh.len().saturating_sub(TAIL)..]);
+            self.tail.drain(..self.tail.len().saturating_sub(TAIL));
+            judged.0 += cursor.offset - before;
+            judged.1.lines += scanned.lines;
+            judged.1.truncated_lines += scanned.truncated_lines;
+            if at_end || read == 0 {
+                (self.known.size, self.modified) = (size, (status.mtime(), status.mtime_nsec()));
+                self.paused |= is_silence;
+                self.behind = false;
+                break;
             }
             // A block in which nothing ended must grow to hold the line.
-            want = if self.cursor.offset == before { (want * 2).min(BLOCK_NEED) } else { READ };
+            want = if cursor.offset == before { (want * 2).min(BLOCK_NEED) } else { READ };
         }
+        self.known.size = size;
+        Ok(Turn::Judged(judged.0, judged.1))
     }
 }
 
+/// Opens a file for reading, without waiting where it is a pipe that nobody writes to.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)
+}
+
+/// Where the first byte stands that is not NUL: a writer that does not append leaves a hole where a file was emptied.
+fn data_start(file: &File, size: u64, block: &mut Vec<u8>) -> io::Result<u64> {
+    let mut first = [1];
+    if read_at(file, &mut first, 0)? == 0 || first != [0] {
+        return Ok(0);
+    }
+    // A file system that knows no holes says so, or that all is data.
+    let mut start = rustix::fs::seek(file, SeekFrom::Data(0)).unwrap_or(0).min(size);
+    while start < size {
+        block.resize(usize::try_from(size - start).unwrap_or(READ).min(READ), 0);
+        let read = read_at(file, block, start)?;
+        match block[..read].iter().position(|byte| *byte != 0) {
+            Some(position) => return Ok(start + position as u64),
+            None if read == 0 => break,
+            None => start += read as u64,
+        }
+    }
+    Ok(start)
+}
+
+/// The fingerprint of a run of a file's bytes; shorter where the file is.
+pub(super) fn fingerprint(file: &File, offset: u64, length: u64) -> io::Result<Fingerprint> {
+    let mut bytes = vec![0; length.min(HEAD) as usize];
+    let read = read_at(file, &mut bytes, offset)?;
+    Ok(Fingerprint::of(&bytes[..read]))
+}
+
 /// Fills the buffer from an offset as far as the file goes.
-fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
         match file.read_at(&mut buffer[filled..], offset + filled as u64) {

@@ -9,10 +9,12 @@ use crate::tally::Tally;
 /// Everything the page shows about sources and counts at one instant.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// The counters.
+    /// The committed counters. A series born late stands at 0 until it is announced.
     pub tally: Tally,
     /// The gauges of each source; its keys are the sources in use.
     pub gauges: BTreeMap<Arc<str>, SourceGauges>,
+    /// How the state file fares.
+    pub state: StateHealth,
     /// Whether everything that was in the files at the start has been read.
     pub caught_up: bool,
     /// The catalogue in use.
@@ -26,4 +28,26 @@ pub struct SourceGauges {
     pub lag_bytes: u64,
     /// Files followed.
     pub files: u64,
+    /// Bytes of deleted files that are still held open.
+    pub deleted_open_bytes: u64,
 }
+
+/// How the state file fares since the start.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StateHealth {
+    /// Commits written.
+    pub writes: u64,
+    /// Commits and syncs that failed.
+    pub write_errors: u64,
+    /// Times the counts began again at zero because the state was damaged or fell back.
+    pub resets: u64,
+    /// Commits that took at most each bound of [`WRITE_BUCKETS`].
+    pub write_buckets: [u64; WRITE_BUCKETS.len()],
+    /// The sum of all commits' durations, in seconds.
+    pub write_seconds: f64,
+    /// Whether the last attempt to write failed.
+    pub failing: bool,
+}
+
+/// Upper bounds of the histogram of commits, in seconds.
+pub const WRITE_BUCKETS: [f64; 6] = [0.000_1, 0.001, 0.01, 0.1, 1.0, 10.0];

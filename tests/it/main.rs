@@ -6,5 +6,7 @@ mod accuracy;
 mod binary;
 mod catalog;
 mod explain;
+mod follow;
 mod output;
 mod scan;
+mod state;

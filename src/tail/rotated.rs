@@ -1,0 +1,215 @@
+//! What a rotation makes of a file: its names, and its content in an archive.
+
+use std::fs::File;
+use std::io::{self, Read};
+
+use crate::detect::{BLOCK_NEED, Cursor, Decision, End, Scanned, Scanner};
+use crate::state::Fingerprint;
+
+use super::file::HEAD;
+
+/// Digits that make a date in a name: `261122` at least.
+const DATE: usize = 6;
+
+/// Endings of compressed files.
+const PACKED: [&str; 5] = [".gz", ".zst", ".bz2", ".xz", ".lz4"];
+
+/// Whether a rotation of `base` may have made a file of this name: `NAME.*`, `NAME-*`, or a date inside.
+pub(super) fn is_rotated_form(base: &str, name: &str) -> bool {
+    if let Some(rest) = name.strip_prefix(base) {
+        return rest.len() > 1 && rest.starts_with(['.', '-']);
+    }
+    let name = PACKED.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name);
+    let (stem, extension) = base.rfind('.').filter(|at| *at > 0).map_or((base, ""), |at| base.split_at(at));
+    let inside = name.strip_prefix(stem).and_then(|rest| rest.strip_suffix(extension));
+    inside.is_some_and(|inside| {
+        inside.starts_with(['-', '.', '_'])
+            && inside.bytes().all(|byte| byte.is_ascii_digit() || b"-._T".contains(&byte))
+            && inside.bytes().filter(u8::is_ascii_digit).count() >= DATE
+    })
+}
+
+/// Whether a name says that the content is compressed.
+pub(super) fn is_packed_form(name: &str) -> bool {
+    PACKED.iter().any(|ending| name.ends_with(ending))
+}
+
+/// Whether `name` is numbered between two others that differ in one number only, as `2.log` between `1.log` and `4.log`.
+pub(super) fn is_between(old: &str, new: &str, name: &str) -> bool {
+    let split = |text: &str| {
+        let digits: Vec<(usize, usize)> = runs(text);
+        digits.into_iter().map(|(start, end)| (start, end, text.to_owned())).collect::<Vec<_>>()
+    };
+    split(old).iter().zip(split(new)).zip(split(name)).any(|((old, new), name)| {
+        let parts = |(start, end, text): &(usize, usize, String)| {
+            let (before, rest) = text.split_at(*start);
+            let (number, after) = rest.split_at(end - start);
+            (before.to_owned(), number.parse::<u64>().ok(), after.to_owned())
+        };
+        let (old, new, name) = (parts(old), parts(&new), parts(&name));
+        let is_same = old.0 == new.0 && new.0 == name.0 && old.2 == new.2 && new.2 == name.2;
+        is_same && old.1 < name.1 && name.1 < new.1 && old.1.is_some()
+    })
+}
+
+/// Where the runs of digits in a text begin and end.
+fn runs(text: &str) -> Vec<(usize, usize)> {
+    let mut runs = Vec::new();
+    let mut start = None;
+    for (at, byte) in text.bytes().chain([b' ']).enumerate() {
+        match (byte.is_ascii_digit(), start) {
+            (true, None) => start = Some(at),
+            (false, Some(from)) => {
+                runs.push((from, at));
+                start = None;
+            }
+            _ => {}
+        }
+    }
+    runs
+}
+
+/// A whole archive, and what is known of its content.
+#[derive(Debug)]
+pub(super) struct Archive {
+    /// Its compressed file.
+    file: File,
+    packing: Packing,
+    /// Bytes of content.
+    pub(super) length: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Packing {
+    Gzip,
+    Zstd,
+}
+
+/// What a file that may be an archive is.
+#[derive(Debug)]
+pub(super) enum Packed {
+    /// Not compressed.
+    Plain(File),
+    /// Compressed, and whole.
+    Whole(Archive),
+    /// Compressed, and not to be read to its end, or not yet.
+    Broken,
+}
+
+impl Packed {
+    /// Reads a file through, by its content and not by its name, if it is compressed.
+    pub(super) fn open(file: File) -> io::Result<Packed> {
+        let mut magic = [0; 4];
+        let read = super::file::read_at(&file, &mut magic, 0)?;
+        let packing = match &magic[..read] {
+            [0x1f, 0x8b, ..] => Packing::Gzip,
+            [0x28, 0xb5, 0x2f, 0xfd] => Packing::Zstd,
+            _ => return Ok(Packed::Plain(file)),
+        };
+        let mut archive = Archive { file, packing, length: 0 };
+        let length = archive.content().and_then(|mut content| io::copy(&mut content, &mut io::sink()));
+        Ok(match length {
+            Ok(length) => {
+                archive.length = length;
+                Packed::Whole(archive)
+            }
+            Err(_) => Packed::Broken,
+        })
+    }
+}
+
+impl Archive {
+    fn content(&self) -> io::Result<Box<dyn Read + '_>> {
+        let raw = io::BufReader::with_capacity(256 << 10, At { file: &self.file, offset: 0 });
+        Ok(match self.packing {
+            Packing::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(raw)),
+            Packing::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(raw)?),
+        })
+    }
+
+    /// Whether the content holds these bytes at its beginning and before `offset`.
+    pub(super) fn matches(&self, head: Fingerprint, tail: Fingerprint, offset: u64) -> io::Result<bool> {
+        if self.length < offset || head.length > HEAD || tail.length > offset {
+            return Ok(false);
+        }
+        let mut found = Vec::new();
+        self.content()?.take(head.length).read_to_end(&mut found)?;
+        if Fingerprint::of(&found) != head {
+            return Ok(false);
+        }
+        let mut content = self.content()?;
+        io::copy(&mut (&mut content).take(offset - tail.length), &mut io::sink())?;
+        found.clear();
+        content.take(tail.length).read_to_end(&mut found)?;
+        Ok(Fingerprint::of(&found) == tail)
+    }
+
+    /// Judges the content from the cursor on, to its end.
+    pub(super) fn scan(
+        &self,
+        cursor: &mut Cursor,
+        scanner: &mut Scanner,
+        on: &mut impl FnMut(Decision<'_>),
+    ) -> io::Result<Scanned> {
+        let mut content = self.content()?;
+        io::copy(&mut (&mut content).take(cursor.head), &mut io::sink())?;
+        let (mut block, mut total) = (Vec::new(), Scanned::default());
+        loop {
+            let read = (&mut content).take(BLOCK_NEED as u64).read_to_end(&mut block)?;
+            let head = cursor.head;
+            let end = if read == 0 { End::Pause } else { End::More };
+            let scanned = scanner.scan(&block, cursor, end, on);
+            total.lines += scanned.lines;
+            total.truncated_lines += scanned.truncated_lines;
+            block.drain(..(cursor.head - head) as usize);
+            if read == 0 {
+                return Ok(total);
+            }
+        }
+    }
+}
+
+/// Reads a file by offsets, so that it can be read more than once.
+struct At<'a> {
+    file: &'a File,
+    offset: u64,
+}
+
+impl Read for At<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = super::file::read_at(self.file, buffer, self.offset)?;
+        self.offset += read as u64;
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_what_rotations_name_files() {
+        for name in [
+            "app.log.1",
+            "app.log.2.gz",
+            "app.log-20261122",
+            "app.log.old",
+            "app-20261122.log",
+            "app-2026-11-22.log.zst",
+            "app_20261122T101500.log",
+        ] {
+            assert!(is_rotated_form("app.log", name), "{name}");
+        }
+        for name in ["app.log", "app-worker.log", "app.logs", "other.log.1", "app-1.log", "app.log."] {
+            assert!(!is_rotated_form("app.log", name), "{name}");
+        }
+    }
+
+    #[test]
+    fn knows_what_is_numbered_between() {
+        assert!(is_between("1.log", "4.log", "2.log") && is_between("0009.log", "0011.log", "0010.log"));
+        assert!(is_between("a1.2.log", "a1.5.log", "a1.4.log"));
+        assert!(!is_between("1.log", "4.log", "4.log") && !is_between("1.log", "4.log", "5.log"));
+        assert!(!is_between("1.log", "4.txt", "2.log") && !is_between("a.log", "b.log", "c.log"));
+    }
+}

@@ -1,0 +1,532 @@
+//! Following, one rotation at a time, with a clock that the test moves.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use jiff::{Timestamp, Zoned, tz::TimeZone};
+use twdiag::catalog::Catalog;
+use twdiag::detect::{Detector, Rules};
+use twdiag::state::{Directory, Store};
+use twdiag::tail::{Clock, Follower, Input, Plan, Snapshot, Source, StartAt};
+use twdiag::tally::{Rotation, SourceTally};
+
+/// A clock that stands still until it is moved.
+#[derive(Clone, Default)]
+pub(crate) struct Moved(Arc<Mutex<Duration>>);
+
+impl Moved {
+    pub(crate) fn by(&self, step: Duration) {
+        *self.0.lock().unwrap() += step;
+    }
+}
+
+impl Clock for Moved {
+    fn wall(&self) -> Zoned {
+        let at = Timestamp::from_second(1_790_000_000).unwrap() + *self.0.lock().unwrap();
+        at.to_zoned(TimeZone::UTC)
+    }
+
+    fn uptime(&self) -> Duration {
+        *self.0.lock().unwrap()
+    }
+}
+
+/// A directory with logs, and a follower that comes and goes.
+pub(crate) struct Rig {
+    pub(crate) directory: tempfile::TempDir,
+    pub(crate) clock: Moved,
+    pub(crate) follower: Option<Follower>,
+    plan: Plan,
+    detector: Detector,
+    written: u64,
+}
+
+impl Rig {
+    pub(crate) fn new(pattern: &str) -> Rig {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("logs")).unwrap();
+        let pattern = directory.path().join("logs").join(pattern).to_str().unwrap().to_owned();
+        let mut plan = Plan::new(vec![Source { name: "app".into(), input: Input::Pattern(pattern) }]);
+        plan.start_at = StartAt::Beginning;
+        let detector = Detector::new(Arc::new(Catalog::embedded()), Arc::new(Rules::embedded()));
+        Rig { directory, clock: Moved::default(), follower: None, plan, detector, written: 0 }
+    }
+
+    pub(crate) fn with(pattern: &str, change: impl FnOnce(&mut Plan)) -> Rig {
+        let mut rig = Rig::new(pattern);
+        change(&mut rig.plan);
+        rig
+    }
+
+    /// Starts with whatever state an earlier follower left.
+    pub(crate) fn start(&mut self) {
+        self.kill();
+        let disk = Directory::open(&self.directory.path().join("state")).unwrap();
+        let state = Some(Store::open(Box::new(disk), "boot"));
+        let sink = Box::new(|_: &twdiag::record::Sighting<'_>, _: &Zoned| Ok(()));
+        let clock = Box::new(self.clock.clone());
+        self.follower = Some(Follower::new(self.plan.clone(), &self.detector, clock, sink, state, "boot".into()));
+        self.wake();
+    }
+
+    /// Ends without a word.
+    pub(crate) fn kill(&mut self) {
+        self.follower = None;
+    }
+
+    pub(crate) fn wake(&mut self) {
+        if let Some(follower) = &mut self.follower {
+            follower.hint();
+            follower.wake().unwrap();
+        }
+    }
+
+    /// Lets time pass, with every wake that falls into it.
+    pub(crate) fn pass(&mut self, time: Duration) {
+        let end = self.clock.uptime() + time;
+        while let Some(follower) = &mut self.follower {
+            let idle = follower.wake().unwrap().max(Duration::from_millis(10));
+            if self.clock.uptime() + idle >= end {
+                break;
+            }
+            self.clock.by(idle);
+        }
+        let left = end.saturating_sub(self.clock.uptime());
+        self.clock.by(left);
+        self.wake();
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join("logs").join(name)
+    }
+
+    /// The next `count` records, each unlike every other.
+    pub(crate) fn lines(&mut self, count: u64) -> String {
+        let first = self.written;
+        self.written += count;
+        (first..self.written).map(|n| format!("ERROR call n{n}: ConnectionError (31005): lost\n")).collect()
+    }
+
+    pub(crate) fn write(&mut self, name: &str, count: u64) {
+        let lines = self.lines(count);
+        append(&self.path(name), &lines);
+    }
+
+    pub(crate) fn rename(&self, from: &str, to: &str) {
+        fs::rename(self.path(from), self.path(to)).unwrap();
+    }
+
+    pub(crate) fn scrape(&mut self) -> Arc<Snapshot> {
+        self.follower.as_mut().unwrap().publish().unwrap()
+    }
+
+    pub(crate) fn tally(&mut self) -> SourceTally {
+        self.scrape().tally.sources["app"].clone()
+    }
+
+    pub(crate) fn errors(&mut self) -> u64 {
+        self.tally().errors.values().map(|errors| errors.total).sum()
+    }
+
+    #[track_caller]
+    fn check(&mut self, errors: u64, rotations: &[(Rotation, u64)]) {
+        let tally = self.tally();
+        assert_eq!(
+            tally.errors.values().map(|errors| errors.total).sum::<u64>(),
+            errors,
+            "errors: {:?}",
+            self.follower
+        );
+        for (kind, count) in Rotation::ALL.into_iter().zip(tally.rotations) {
+            let expected = rotations.iter().find(|(of, _)| *of == kind).map_or(0, |(_, count)| *count);
+            assert_eq!(count, expected, "{}", kind.name());
+        }
+    }
+
+    #[track_caller]
+    fn check_after(&mut self, time: Duration, errors: u64, rotations: &[(Rotation, u64)], lost: u64) {
+        self.pass(time);
+        self.check(errors, rotations);
+        assert_eq!(self.tally().lost_bytes, lost);
+    }
+}
+
+pub(crate) fn append(path: &Path, text: &str) {
+    fs::OpenOptions::new().append(true).create(true).open(path).unwrap().write_all(text.as_bytes()).unwrap();
+}
+
+pub(crate) fn gzip(from: &Path, to: &Path) {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(&fs::read(from).unwrap()).unwrap();
+    fs::write(to, encoder.finish().unwrap()).unwrap();
+    fs::remove_file(from).unwrap();
+}
+
+const LONG: Duration = Duration::from_secs(30);
+
+#[test]
+fn waits_for_a_file_and_reads_it_from_its_beginning() {
+    let mut rig = Rig::with("app.log", |plan| plan.start_at = StartAt::End);
+    rig.start();
+    assert!(rig.scrape().caught_up);
+    rig.write("app.log", 3);
+    rig.check(3, &[]);
+}
+
+#[test]
+fn begins_at_the_end_of_what_was_there() {
+    let mut rig = Rig::with("*.log", |plan| plan.start_at = StartAt::End);
+    rig.write("app.log", 3);
+    rig.start();
+    rig.write("app.log", 2);
+    rig.write("new.log", 1);
+    rig.check_after(LONG, 3, &[], 0);
+}
+
+#[test]
+fn half_a_line_is_finished_after_a_restart() {
+    let mut rig = Rig::new("app.log");
+    rig.start();
+    append(&rig.path("app.log"), "ERROR ConnectionError (310");
+    rig.check_after(LONG, 0, &[], 0);
+    rig.kill();
+    append(&rig.path("app.log"), "05): lost\n");
+    rig.start();
+    rig.check_after(LONG, 1, &[], 0);
+}
+
+#[test]
+fn a_code_of_an_open_record_is_not_counted_again_after_a_restart() {
+    let mut rig = Rig::new("app.log");
+    rig.start();
+    append(&rig.path("app.log"), "ERROR ConnectionError (31005): lost\n");
+    rig.check(1, &[]);
+    rig.kill();
+    append(&rig.path("app.log"), "    at ConnectionError (31005): lost\n");
+    rig.start();
+    rig.check_after(LONG, 1, &[], 0);
+}
+
+#[test]
+fn a_writer_keeps_the_old_file_after_a_rename() {
+    let mut rig = Rig::new("app.log");
+    rig.write("app.log", 2);
+    rig.start();
+    let lines = rig.lines(2);
+    let mut old = fs::OpenOptions::new().append(true).open(rig.path("app.log")).unwrap();
+    rig.rename("app.log", "app.log.1");
+    rig.write("app.log", 1);
+    rig.check(3, &[(Rotation::Rename, 1)]);
+    old.write_all(lines.as_bytes()).unwrap();
+    rig.check_after(LONG, 5, &[(Rotation::Rename, 1)], 0);
+}
+
+#[test]
+fn several_renames_between_two_looks() {
+    let mut rig = Rig::new("app.log");
+    rig.write("app.log", 40);
+    rig.start();
+    for _ in 0..3 {
+        rig.write("app.log", 30);
+        for number in (1..5).rev().filter(|number| rig.path(&format!("app.log.{number}")).exists()) {
+            rig.rename(&format!("app.log.{number}"), &format!("app.log.{}", number + 1));
+        }
+        rig.rename("app.log", "app.log.1");
+    }
+    rig.write("app.log", 1);
+    rig.check_after(LONG, 131, &[(Rotation::Rename, 1)], 0);
+}
+
+#[test]
+fn copytruncate_under_each_pattern() {
+    for pattern in ["app.log", "app.log*", ""] {
+        let mut rig = Rig::new(pattern);
+        rig.write("app.log", 3);
+        rig.start();
+        rig.check(3, &[]);
+        // Two records are written that only the copy shows.
+        rig.write("app.log", 2);
+        fs::copy(rig.path("app.log"), rig.path("app.log.1")).unwrap();
+        fs::File::options().write(true).open(rig.path("app.log")).unwrap().set_len(0).unwrap();
+        rig.check(5, &[(Rotation::Truncate, 1)]);
+        rig.write("app.log", 1);
+        rig.check_after(LONG, 6, &[(Rotation::Truncate, 1)], 0);
+        rig.kill();
+        rig.start();
+        rig.check_after(LONG, 6, &[(Rotation::Truncate, 1)], 0);
+    }
+}
+
+#[test]
+fn truncation_without_a_copy() {
+    let mut rig = Rig::new("app.log");
+    rig.write("app.log", 3);
+    rig.start();
+    fs::write(rig.path("app.log"), "").unwrap();
+    rig.check(3, &[(Rotation::Truncate, 1)]);
+    rig.write("app.log", 1);
+    rig.check(4, &[(Rotation::Truncate, 1)]);
+    // Rewritten to more than before: nothing tells what was written in between.
+    let lines = rig.lines(9);
+    fs::write(rig.path("app.log"), lines).unwrap();
+    rig.check_after(LONG, 13, &[(Rotation::Truncate, 1), (Rotation::TruncateUnsure, 1)], 0);
+}
+
+#[test]
+fn a_writer_that_does_not_append_leaves_a_hole() {
+    let mut rig = Rig::new("app.log");
+    rig.start();
+    let lines = rig.lines(3);
+    let mut writer = fs::File::create(rig.path("app.log")).unwrap();
+    writer.write_all(lines.as_bytes()).unwrap();
+    rig.check(3, &[]);
+    rustix::fs::seek(&writer, rustix::fs::SeekFrom::Start(8 << 30)).unwrap();
+    fs::File::options().write(true).open(rig.path("app.log")).unwrap().set_len(0).unwrap();
+    let lines = rig.lines(2);
+    writer.write_all(lines.as_bytes()).unwrap();
+    let before = rig.tally().read_bytes;
+    assert!(before < 10_000, "a hole is not read: {before}");
+    rig.check_after(LONG, 5, &[(Rotation::TruncateUnsure, 1)], 0);
+}
+
+#[test]
+fn a_link_passes_over_numbers() {
+    let mut rig = Rig::new("current");
+    rig.write("1.log", 2);
+    std::os::unix::fs::symlink("1.log", rig.path("current")).unwrap();
+    rig.start();
+    rig.write("1.log", 1);
+    for name in ["2.log", "3.log", "4.log"] {
+        rig.write(name, 1);
+    }
+    std::os::unix::fs::symlink("4.log", rig.path("next")).unwrap();
+    rig.rename("next", "current");
+    rig.check_after(LONG, 6, &[(Rotation::Symlink, 1)], 0);
+}
+
+#[test]
+fn deletion_and_replacement() {
+    let mut rig = Rig::new("app.log");
+    rig.write("app.log", 2);
+    rig.start();
+    rig.write("app.log", 1);
+    fs::remove_file(rig.path("app.log")).unwrap();
+    rig.check(3, &[(Rotation::Delete, 1)]);
+    rig.write("app.log", 1);
+    rig.check(4, &[(Rotation::Delete, 1)]);
+    rig.write("other", 2);
+    rig.rename("other", "app.log");
+    rig.check_after(LONG, 6, &[(Rotation::Delete, 1), (Rotation::Replace, 1)], 0);
+}
+
+#[test]
+fn compressed_while_stopped() {
+    for ending in ["1.gz", "1.zst"] {
+        let mut rig = Rig::new("app.log");
+        rig.write("app.log", 2);
+        rig.start();
+        rig.kill();
+        rig.write("app.log", 2);
+        let packed = rig.path(&format!("app.log.{ending}"));
+        if ending == "1.gz" {
+            gzip(&rig.path("app.log"), &packed);
+        } else {
+            fs::write(&packed, zstd::encode_all(fs::read(rig.path("app.log")).unwrap().as_slice(), 1).unwrap())
+                .unwrap();
+            fs::remove_file(rig.path("app.log")).unwrap();
+        }
+        rig.write("app.log", 1);
+        rig.start();
+        rig.check_after(LONG, 5, &[(Rotation::Compressed, 1)], 0);
+    }
+}
+
+#[test]
+fn compressed_while_running_is_not_counted_again() {
+    for pattern in ["app.log", "app.log*"] {
+        let mut rig = Rig::new(pattern);
+        rig.write("app.log", 4);
+        rig.start();
+        rig.rename("app.log", "app.log.1");
+        rig.write("app.log", 1);
+        rig.check_after(LONG, 5, &[(Rotation::Rename, 1)], 0);
+        rig.rename("app.log", "app.log.0");
+        gzip(&rig.path("app.log.1"), &rig.path("app.log.2.gz"));
+        rig.write("app.log", 1);
+        rig.pass(LONG);
+        assert_eq!(rig.errors(), 6);
+    }
+}
+
+#[test]
+fn an_archive_that_is_not_whole_is_tried_again() {
+    let mut rig = Rig::new("app.log");
+    rig.write("app.log", 200);
+    rig.start();
+    rig.kill();
+    rig.write("app.log", 200);
+    gzip(&rig.path("app.log"), &rig.path("app.log.1.gz"));
+    let whole = fs::read(rig.path("app.log.1.gz")).unwrap();
+    fs::write(rig.path("app.log.1.gz"), &whole[..whole.len() / 2]).unwrap();
+    rig.start();
+    rig.pass(LONG);
+    assert_eq!(rig.errors(), 200);
+    fs::write(rig.path("app.log.1.gz"), &whole).unwrap();
+    rig.pass(LONG);
+    assert_eq!((rig.errors(), rig.tally().lost_bytes), (400, 0));
+}
+
+#[test]
+fn whole_generations_that_came_and_went_while_stopped() {
+    let mut rig = Rig::new("app.log");
+    rig.write("app.log", 50);
+    rig.start();
+    rig.kill();
+    rig.write("app.log", 1);
+    rig.rename("app.log", "app.log.2");
+    gzip(&rig.path("app.log.2"), &rig.path("app.log.3.gz"));
+    rig.write("app.log", 30);
+    rig.rename("app.log", "app.log.2");
+    rig.write("app.log", 20);
+    rig.rename("app.log", "app.log.1");
+    rig.write("app.log", 1);
+    rig.start();
+    rig.check_after(LONG, 102, &[(Rotation::Compressed, 1)], 0);
+    rig.kill();
+    rig.start();
+    rig.check_after(LONG, 102, &[(Rotation::Compressed, 1)], 0);
+}
+
+#[test]
+fn siblings_of_the_first_sight_are_never_read() {
+    let mut rig = Rig::new("app.log");
+    rig.write("app.log.1", 5);
+    rig.write("app.log.2", 5);
+    gzip(&rig.path("app.log.2"), &rig.path("app.log.2.gz"));
+    rig.write("app.log", 1);
+    rig.start();
+    rig.check(1, &[]);
+    rig.rename("app.log.1", "app.log.2");
+    rig.rename("app.log", "app.log.1");
+    rig.write("app.log", 1);
+    rig.check_after(LONG, 2, &[(Rotation::Rename, 1)], 0);
+}
+
+#[test]
+fn what_is_destroyed_unread_is_counted() {
+    let mut rig = Rig::new("app.log");
+    rig.write("app.log", 2);
+    rig.start();
+    rig.kill();
+    fs::remove_file(rig.path("app.log")).unwrap();
+    rig.start();
+    rig.check_after(LONG, 2, &[(Rotation::DeleteUnread, 1)], 0);
+    rig.write("app.log", 2);
+    append(&rig.path("app.log"), "half");
+    rig.check(4, &[(Rotation::DeleteUnread, 1)]);
+    fs::remove_file(rig.path("app.log")).unwrap();
+    rig.check_after(LONG, 4, &[(Rotation::DeleteUnread, 1), (Rotation::Delete, 1)], 4);
+}
+
+#[test]
+fn an_inode_that_serves_another_file() {
+    let mut rig = Rig::new("app.log");
+    rig.write("app.log", 3);
+    rig.start();
+    rig.kill();
+    // The same inode, other content, longer than before: what a file system does that reuses inodes at once.
+    let lines = rig.lines(8);
+    fs::write(rig.path("app.log"), lines).unwrap();
+    rig.start();
+    rig.check_after(LONG, 11, &[(Rotation::TruncateUnsure, 1)], 0);
+}
+
+#[test]
+fn date_named_files_under_a_glob() {
+    let mut rig = Rig::new("app-*.log");
+    rig.start();
+    for day in 20..25 {
+        rig.write(&format!("app-202611{day}.log"), 3);
+        rig.pass(LONG);
+        if day > 21 {
+            let old = rig.path(&format!("app-202611{}.log", day - 2));
+            gzip(&old, &old.with_extension("log.gz"));
+        }
+    }
+    rig.pass(LONG);
+    assert_eq!((rig.errors(), rig.tally().lost_bytes), (15, 0));
+}
+
+#[test]
+fn a_directory_that_vanishes_and_returns() {
+    let mut rig = Rig::new("app.log");
+    rig.write("app.log", 2);
+    rig.start();
+    fs::rename(rig.directory.path().join("logs"), rig.directory.path().join("away")).unwrap();
+    rig.pass(LONG);
+    assert_eq!(rig.errors(), 2);
+    fs::rename(rig.directory.path().join("away"), rig.directory.path().join("logs")).unwrap();
+    rig.write("app.log", 1);
+    rig.pass(LONG);
+    assert_eq!(rig.errors(), 3);
+}
+
+#[test]
+fn more_files_than_descriptors() {
+    let mut rig = Rig::with("*.log", |plan| plan.descriptors = 3);
+    for number in 0..40 {
+        rig.write(&format!("{number}.log"), 1);
+    }
+    rig.start();
+    rig.pass(LONG);
+    for number in 0..40 {
+        rig.write(&format!("{number}.log"), 2);
+    }
+    rig.check_after(LONG, 120, &[], 0);
+    fs::remove_file(rig.path("0.log")).unwrap();
+    rig.pass(LONG);
+    assert_eq!(rig.errors(), 120);
+}
+
+#[test]
+fn a_late_series_is_shown_at_zero_once() {
+    let mut rig = Rig::new("app.log");
+    rig.start();
+    append(&rig.path("app.log"), "Twilio error: https://www.twilio.com/docs/errors/64999\n");
+    assert_eq!(rig.errors(), 0);
+    rig.clock.by(Duration::from_secs(1));
+    assert_eq!(rig.errors(), 1);
+    rig.kill();
+    rig.start();
+    assert_eq!(rig.errors(), 1);
+    append(&rig.path("app.log"), "Twilio error: https://www.twilio.com/docs/errors/64998\n");
+    rig.check_after(Duration::from_secs(61), 2, &[], 0);
+}
+
+#[test]
+fn nothing_is_written_while_nothing_changes() {
+    let mut rig = Rig::new("app.log");
+    rig.write("app.log", 2);
+    rig.start();
+    rig.pass(LONG);
+    let writes = rig.scrape().state.writes;
+    rig.pass(Duration::from_secs(600));
+    assert_eq!(rig.scrape().state.writes, writes);
+}
+
+#[test]
+fn scrapes_show_what_survives_a_kill() {
+    let mut rig = Rig::new("app.log");
+    rig.start();
+    for count in 1..20 {
+        rig.write("app.log", 1);
+        assert_eq!(rig.errors(), count);
+        rig.kill();
+        rig.start();
+        assert_eq!(rig.errors(), count);
+        rig.clock.by(Duration::from_millis(7));
+    }
+}
