@@ -304,8 +304,13 @@ impl Watches {
         }
         self.held = None;
         let messages = self.messages.clone();
-        // Every event means the same: look. That includes an overflow, and a full inbox holds a hint already.
-        let hint = move |_| drop(messages.try_send(Message::Hint));
+        // Every change means the same: look. That includes an overflow and an error; a full inbox holds a hint
+        // already. Our own look opens the directory: an event of mere access would make each look ask for the next.
+        let hint = move |event: notify::Result<notify::Event>| {
+            if event.is_err() || event.is_ok_and(|event| event.need_rescan() || !event.kind.is_access()) {
+                drop(messages.try_send(Message::Hint));
+            }
+        };
         let watcher = notify::recommended_watcher(hint).and_then(|mut watcher| {
             directories.iter().try_for_each(|path| watcher.watch(path, RecursiveMode::NonRecursive)).map(|()| watcher)
         });
