@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use crate::catalog::Category;
 use crate::tail::Snapshot;
@@ -69,6 +69,13 @@ fn collect(snapshot: &Snapshot) -> prometheus::Result<Vec<MetricFamily>> {
     let rotations = counter("twdiag_rotations_total", "Rotations of followed files, by kind.", &["source", "kind"])?;
     let truncated = counter("twdiag_truncated_lines_total", "Lines past the line limit.", &["source"])?;
     let read_errors = counter("twdiag_read_errors_total", "Files that became unreadable.", &["source"])?;
+    let lost = counter("twdiag_lost_bytes_total", "Bytes that a rotation destroyed unread.", &["source"])?;
+    let deleted = gauge("twdiag_deleted_open_bytes", "Bytes of deleted files that are still held open.", &["source"])?;
+    let state = [
+        ("twdiag_state_writes_total", "Commits of the state file.", snapshot.state.writes),
+        ("twdiag_state_write_errors_total", "Commits of the state file that failed.", snapshot.state.write_errors),
+        ("twdiag_state_resets_total", "Times the counts began again at zero.", snapshot.state.resets),
+    ];
     let build = gauge("twdiag_build_info", "The running version; always 1.", &["version"])?;
 
     let catalog = &snapshot.catalog;
@@ -99,6 +106,7 @@ fn collect(snapshot: &Snapshot) -> prometheus::Result<Vec<MetricFamily>> {
         }
         read_bytes.with_label_values(&[source]).inc_by(tally.read_bytes);
         read_lines.with_label_values(&[source]).inc_by(tally.read_lines);
+        lost.with_label_values(&[source]).inc_by(tally.lost_bytes);
         truncated.with_label_values(&[source]).inc_by(tally.truncated_lines);
         read_errors.with_label_values(&[source]).inc_by(tally.read_errors);
         for (kind, count) in Rotation::ALL.into_iter().zip(tally.rotations) {
@@ -117,16 +125,22 @@ fn collect(snapshot: &Snapshot) -> prometheus::Result<Vec<MetricFamily>> {
     for (source, gauges) in &snapshot.gauges {
         lag.with_label_values(&[source]).set(gauges.lag_bytes.cast_signed());
         files.with_label_values(&[source]).set(gauges.files.cast_signed());
+        deleted.with_label_values(&[source]).set(gauges.deleted_open_bytes.cast_signed());
     }
     for (rule, count) in &snapshot.tally.rejected {
         rejected.with_label_values(&[rule]).inc_by(*count);
     }
     build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
 
-    let counters = [errors, read_bytes, read_lines, rejected, rotations, truncated, read_errors];
+    let counters = [errors, read_bytes, read_lines, rejected, rotations, lost, truncated, read_errors];
     let mut families: Vec<MetricFamily> = counters.iter().flat_map(Collector::collect).collect();
-    families.extend([known, lag, files, build].iter().flat_map(Collector::collect));
+    families.extend([known, lag, files, deleted, build].iter().flat_map(Collector::collect));
     families.extend(last_seen.collect());
+    for (name, help, count) in state {
+        let counter = IntCounter::new(name, help)?;
+        counter.inc_by(count);
+        families.extend(counter.collect());
+    }
     families.retain(|family| !family.get_metric().is_empty());
     Ok(families)
 }

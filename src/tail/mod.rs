@@ -304,10 +304,9 @@ impl Watches {
         }
         self.held = None;
         let messages = self.messages.clone();
-        // Every change means the same: look. That includes an overflow and an error; a full inbox holds a hint
-        // already. Our own look opens the directory: an event of mere access would make each look ask for the next.
+        // Every change means the same: look. A full inbox holds a hint already.
         let hint = move |event: notify::Result<notify::Event>| {
-            if event.is_err() || event.is_ok_and(|event| event.need_rescan() || !event.kind.is_access()) {
+            if is_change(&event) {
                 drop(messages.try_send(Message::Hint));
             }
         };
@@ -326,5 +325,28 @@ impl Watches {
             }
             Err(error) => tracing::debug!(%error, "still no events of the file system"),
         }
+    }
+}
+
+/// Whether an event may stand for a change; an overflow and an error may.
+///
+/// Our own look opens the directory: taking mere access for a change would make each look ask for the next.
+fn is_change(event: &notify::Result<notify::Event>) -> bool {
+    event.as_ref().map_or(true, |event| event.need_rescan() || !event.kind.is_access())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_look_is_no_change() {
+        use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, Flag};
+        let event = |kind| Ok(notify::Event::new(kind));
+        let opened = EventKind::Access(AccessKind::Open(AccessMode::Any));
+        assert!(!is_change(&event(opened)));
+        assert!(is_change(&event(EventKind::Create(CreateKind::File))));
+        assert!(is_change(&Ok(notify::Event::new(opened).set_flag(Flag::Rescan))), "an overflow");
+        assert!(is_change(&Err(notify::Error::generic("x"))));
     }
 }

@@ -192,6 +192,10 @@ fn the_page_satisfies_promtool() {
     serving.wait_for(1);
     let answer = serving.get("/metrics");
     let (_, page) = answer.split_once("\r\n\r\n").unwrap();
+    let lost = format!("twdiag_lost_bytes_total{{source=\"{LOG}\"}} 0\n");
+    for sample in [lost.as_str(), "twdiag_state_resets_total 0\n"] {
+        assert!(page.contains(sample), "{sample}{page}");
+    }
     let promtool = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
