@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::binary::{run, stderr, stdout};
+use crate::program::{run, stderr, stdout};
 
 #[test]
 fn explains_several_and_says_what_it_lacks() {

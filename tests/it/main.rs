@@ -8,5 +8,6 @@ mod catalog;
 mod explain;
 mod follow;
 mod output;
+mod program;
 mod scan;
 mod state;

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::binary::{run, stderr, stdout, twdiag};
+use crate::program::{run, stderr, stdout, twdiag};
 
 /// Attempts on whoever looks at the output: each is one record that reports 31005.
 const ATTACKS: &[&str] = &[
