@@ -1,10 +1,12 @@
 //! The scan of one block: numbers first, then the record of each, then its rules.
 
+mod overlong;
+
 use std::ops::Range;
 use std::sync::LazyLock;
 
 use aho_corasick::{AhoCorasick, MatchKind};
-use memchr::{memchr, memrchr};
+use memchr::memrchr;
 
 use super::numbers::numbers;
 use super::records::{Line, Lines, Record};
@@ -12,9 +14,6 @@ use super::rules::{Judge, Outlook, Verdict};
 use super::wrapping::Dress;
 use super::{Assume, Cursor, Decision, Detector, End, LINE_LIMIT, OpenRecord, Scanned};
 use crate::record::{Code, Match};
-
-/// How much of an overlong line is looked at on each side of a number, in bytes.
-const WINDOW: usize = 4 << 10;
 
 /// What stands in the lines that a container runtime left unfinished: CRI's tag, and the end of Docker's text.
 static PARTIAL: LazyLock<AhoCorasick> = LazyLock::new(|| {
@@ -41,7 +40,7 @@ pub struct Scanner {
 
 impl Scanner {
     pub(super) fn new(detector: Detector, assume: Assume) -> Scanner {
-        let judge = detector.rules.judge();
+        let judge = Judge::new(&detector.rules);
         Scanner {
             detector,
             assume,
@@ -328,94 +327,6 @@ impl Scanner {
         }
     }
 
-    /// Scans what a block holds of an overlong line; where the line after it begins, once its end is seen.
-    fn scan_long_line(
-        &mut self,
-        block: &[u8],
-        cursor: &mut Cursor,
-        base: u64,
-        fresh: usize,
-        end: End,
-        on: &mut impl FnMut(Decision<'_>),
-    ) -> Option<usize> {
-        let mut open = cursor.open.pop().unwrap_or_default();
-        let start = open.head.saturating_sub(base) as usize;
-        let stop = match memchr(b'\n', &block[fresh..]) {
-            Some(at) => Some(fresh + at + 1),
-            None if end == End::Input => Some(block.len()),
-            None => None,
-        };
-        let line = start..stop.unwrap_or(block.len());
-        let judged = stop.unwrap_or(block.len().saturating_sub(WINDOW).max(fresh));
-        for number in numbers(&block[..line.end], fresh).take_while(|number| number.end <= judged) {
-            self.judge_in_window(block, &line, number, base, &mut open, on);
-        }
-        cursor.offset = base + judged as u64;
-        match stop {
-            Some(_) => {
-                cursor.in_long_line = false;
-                cursor.head = cursor.offset;
-                cursor.open.clear();
-            }
-            None => {
-                cursor.head = cursor.offset.saturating_sub(2 * WINDOW as u64).max(open.head).max(base);
-                cursor.open = vec![open];
-            }
-        }
-        stop
-    }
-
-    /// Judges a number of an overlong line by what stands around it.
-    fn judge_in_window(
-        &mut self,
-        block: &[u8],
-        line: &Range<usize>,
-        number: Range<usize>,
-        base: u64,
-        open: &mut OpenRecord,
-        on: &mut impl FnMut(Decision<'_>),
-    ) {
-        let rules = &self.detector.rules;
-        let code = code_at(block, &number);
-        let entry = self.detector.catalog.get(code);
-        if open.counted.contains(&code) {
-            return;
-        }
-        let window = number.start.saturating_sub(WINDOW).max(line.start)..(number.end + WINDOW).min(line.end);
-        let text = &block[window.clone()];
-        let number = number.start - window.start..number.end - window.start;
-        self.judge.begin_record(self.assume == Assume::Twilio, rules);
-        match self.judge.outlook(rules, text, 0, &number, entry) {
-            Outlook::Nothing(_) if entry.is_none() => return,
-            Outlook::Nothing(rule) => return on(Decision::Rejected(rule)),
-            Outlook::Unclear | Outlook::Possible => {}
-        }
-        let decided = self.judge.decide(rules, text, text.len(), number.clone(), entry);
-        match decided {
-            Some(rule) if rules.all()[rule].verdict == Verdict::Accept => {
-                open.counted.push(code);
-                let offset = open.head;
-                let line_start = (open.head.saturating_sub(base)) as usize;
-                // A word that the window cuts may be a part of a secret that could not be told as one.
-                let shown = whole_words(text, &number, window.start > line.start, window.end < line.end);
-                let number = number.start - shown.start..number.end - shown.start;
-                let text = &text[shown];
-                on(Decision::Accepted(Match {
-                    code,
-                    rule,
-                    offset,
-                    line_start,
-                    head: text,
-                    text,
-                    escaped: false,
-                    number,
-                }));
-            }
-            _ if entry.is_some() => on(Decision::Rejected(decided)),
-            _ => {}
-        }
-    }
-
     /// Remembers the lines of a judged record.
     fn cover(&mut self, record: &Record) {
         let start = record.head().span.start;
@@ -436,14 +347,6 @@ impl Scanner {
         }
         self.covered.iter().map(|span| span.end).filter(|end| *end <= line.span.start).max().unwrap_or(0)
     }
-}
-
-/// The part of a window without the words that its ends cut.
-fn whole_words(text: &[u8], number: &Range<usize>, cut_before: bool, cut_after: bool) -> Range<usize> {
-    let start = text[..number.start].iter().position(|byte| byte.is_ascii_whitespace()).unwrap_or(number.start);
-    let end =
-        text[number.end..].iter().rposition(|byte| byte.is_ascii_whitespace()).map_or(number.end, |at| number.end + at);
-    (if cut_before { start } else { 0 })..(if cut_after { end } else { text.len() })
 }
 
 /// The code that five digits spell; the caller's range holds digits, the first of them not zero.
@@ -469,198 +372,4 @@ fn partial_lines(lines: &Lines<'_>, fresh: usize) -> Vec<usize> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::catalog::Catalog;
-    use crate::detect::Rules;
-
-    thread_local! {
-        static SCANNER: std::cell::RefCell<Scanner> = std::cell::RefCell::new(
-            Detector::new(Arc::new(Catalog::embedded()), Arc::new(Rules::embedded())).scanner(Assume::Nothing),
-        );
-    }
-
-    /// Everything that a scan says, with offsets instead of borrowed text.
-    #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-    enum Said {
-        Accepted { offset: u64, code: u32, rule: usize },
-        Rejected(Option<usize>),
-    }
-
-    /// Scans `input` as a follower would that reads it in pieces of these sizes.
-    fn scan_in_pieces(input: &[u8], sizes: &[usize]) -> (Vec<Said>, Scanned) {
-        let mut cursor = Cursor::default();
-        let mut total = Scanned::default();
-        let mut said = Vec::new();
-        let mut on = |decision: Decision<'_>| {
-            said.push(match decision {
-                Decision::Accepted(m) => Said::Accepted { offset: m.offset, code: m.code.get(), rule: m.rule },
-                Decision::Rejected(rule) => Said::Rejected(rule),
-            });
-        };
-        SCANNER.with_borrow_mut(|scanner| {
-            let mut read = 0;
-            let mut sizes = sizes.iter().cycle();
-            loop {
-                read = (read + sizes.next().copied().unwrap_or(usize::MAX).max(1)).min(input.len());
-                let end = if read == input.len() { End::Input } else { End::More };
-                let scanned = scanner.scan(&input[cursor.head as usize..read], &mut cursor, end, &mut on);
-                total.lines += scanned.lines;
-                total.truncated_lines += scanned.truncated_lines;
-                assert!(cursor.head <= cursor.offset && cursor.offset as usize <= read);
-                if end == End::Input {
-                    break;
-                }
-            }
-        });
-        assert_eq!(cursor.offset as usize, input.len());
-        said.sort();
-        (said, total)
-    }
-
-    #[track_caller]
-    fn check(input: &str, expected: &[(u64, u32)]) {
-        let (said, _) = scan_in_pieces(input.as_bytes(), &[usize::MAX]);
-        let accepted: Vec<_> = said
-            .iter()
-            .filter_map(|said| match said {
-                Said::Accepted { offset, code, .. } => Some((*offset, *code)),
-                Said::Rejected(_) => None,
-            })
-            .collect();
-        assert_eq!(accepted, expected, "{input}");
-        for size in [1, 7, 64] {
-            assert_eq!(scan_in_pieces(input.as_bytes(), &[size]).0, said, "in pieces of {size}: {input}");
-        }
-    }
-
-    #[test]
-    fn counts_a_code_once_for_each_record() {
-        check("ConnectionError (31005): a\nConnectionError (31005): a\n", &[(0, 31005), (27, 31005)]);
-        check("ConnectionError (31005): a\n    at b (31005)\n    ConnectionError (31005): c\n", &[(0, 31005)]);
-        check("two: ConnectionError (31005), then BusyHere (31486)", &[(0, 31005), (0, 31486)]);
-    }
-
-    #[test]
-    fn takes_evidence_from_every_line_of_a_record() {
-        let object = "device failed {\n  code: 30003,\n  moreInfo: 'https://www.twilio.com/docs/errors/30003'\n}\n";
-        check(object, &[(31, 30003)]);
-        check("device failed {\n  code: 30003,\n}\nmoreInfo: 1\n", &[]);
-    }
-
-    #[test]
-    fn joins_what_a_container_split() {
-        let line =
-            |stream: &str, tag: &str, text: &str| format!("2025-03-25T04:11:07.611268411Z {stream} {tag} {text}\n");
-        let cut = line("stdout", "P", "{\"twilio\":{\"co") + &line("stdout", "F", "de\":20403}}");
-        check(&cut, &[(55, 20403)]);
-        let cut = line("stdout", "P", "{\"twilio\":{\"code\":204") + &line("stdout", "F", "03}}");
-        check(&cut, &[(0, 20403)]);
-        let mixed = line("stdout", "P", "twilio code 204") + &line("stderr", "F", "x") + &line("stdout", "F", "03");
-        check(&mixed, &[(0, 20403)]);
-        let docker = r#"{"log":"twilio code 204","stream":"stdout","time":"x"}"#.to_owned()
-            + "\n"
-            + r#"{"log":"03\n","stream":"stdout","time":"x"}"#;
-        check(&docker, &[(0, 20403)]);
-    }
-
-    #[test]
-    fn keeps_streams_apart() {
-        let input = "a-1  | RestException {\nb-1  | ok\na-1  |   code: 20403,\nb-1  |   code: 30003,\na-1  | }\n";
-        check(input, &[(33, 20403)]);
-    }
-
-    #[test]
-    fn judges_overlong_lines_piece_by_piece() {
-        let filler = "x".repeat(LINE_LIMIT);
-        let input = format!(
-            "ConnectionError (31005): a {filler} ConnectionError (31005): BusyHere (31486): b {filler}\nnext BusyHere (31486)\n"
-        );
-        let (whole, scanned) = scan_in_pieces(input.as_bytes(), &[usize::MAX]);
-        assert_eq!(scanned, Scanned { lines: 2, truncated_lines: 1 });
-        let codes: Vec<_> = whole.iter().filter(|said| matches!(said, Said::Accepted { .. })).collect();
-        assert_eq!(codes.len(), 3, "{codes:?}");
-        for size in [100_000, 1_000_003] {
-            assert_eq!(scan_in_pieces(input.as_bytes(), &[size]), (whole.clone(), scanned), "{size}");
-        }
-    }
-
-    #[test]
-    fn decides_what_is_open_when_nothing_comes() {
-        let input = b"device failed {\n  code: 30003,\n";
-        let mut cursor = Cursor::default();
-        let mut rejected = 0;
-        SCANNER.with_borrow_mut(|scanner| {
-            let mut on = |decision: Decision<'_>| match decision {
-                Decision::Accepted(matched) => panic!("accepted {matched:?}"),
-                Decision::Rejected(_) => rejected += 1,
-            };
-            scanner.scan(input, &mut cursor, End::More, &mut on);
-            scanner.scan(input, &mut cursor, End::Pause, &mut on);
-            scanner.scan(input, &mut cursor, End::Pause, &mut on);
-            scanner.scan(&[input.as_slice(), b"  moreInfo: 1\nnext\n"].concat(), &mut cursor, End::More, &mut on);
-        });
-        assert_eq!(rejected, 1, "once, when nothing came");
-        assert_eq!(cursor.offset, 50);
-    }
-
-    /// Lines that begin, continue, wrap and decoy.
-    const PIECES: [&str; 30] = [
-        "ConnectionError (31005): a\n",
-        "2026-01-01T00:00:00Z ERROR twilio call failed {\n",
-        "  code: 20403,\n",
-        "  status: 403, pid: 31005\n",
-        "  moreInfo: 'https://www.twilio.com/docs/errors/20403'\n",
-        "}\n",
-        "listening on 10.0.0.1:31005 pid=20104 took 53405ms\n",
-        "Twilio::REST::RestError: [HTTP 401] 20101 : Unable\n",
-        "Invalid access token\n",
-        "https://www.twilio.com/docs/errors/20101\n",
-        "\n",
-        "\r\n",
-        "a-1  | Error {\n",
-        "a-1  |   code: 20151,\n",
-        "b-1  |   at twilio (x.js:31005:1)\n",
-        "2025-03-25T04:11:07.611268411Z stdout P {\"twilio\":{\"code\":204\n",
-        "2025-03-25T04:11:07.611268411Z stdout F 03}}\n",
-        "2025-03-25T04:11:07.611268411Z stderr F ErrorCode=31486\n",
-        "{\"log\":\"twilio code 204\",\"stream\":\"stdout\",\"time\":\"x\"}\n",
-        "{\"log\":\"03\\n\",\"stream\":\"stdout\",\"time\":\"x\"}\n",
-        "\tat com.twilio.x(C.java:31005)\n",
-        "Caused by: code=53405\n",
-        "error code 31486 on call\n",
-        "error code 31486 on zoom call\n",
-        "half 31005",
-        " %2230007%22 error_code%22%3A%2230007%22&CallSid=1",
-        "{\"code\":\n",
-        "31005, \"twilio\"\n",
-        "\0\u{1b}[31m31005\u{1b}[0m",
-        "level=error code=31005 zoom=1\n",
-    ];
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(600))]
-
-        #[test]
-        fn any_chunking_says_the_same(
-            pieces in prop::collection::vec(0..PIECES.len(), 0..40),
-            sizes in prop::collection::vec(1usize..200, 1..8),
-        ) {
-            let input: String = pieces.into_iter().map(|piece| PIECES[piece]).collect();
-            let whole = scan_in_pieces(input.as_bytes(), &[usize::MAX]);
-            prop_assert_eq!(scan_in_pieces(input.as_bytes(), &sizes), whole);
-        }
-
-        #[test]
-        fn any_bytes_are_valid(
-            input in prop::collection::vec(prop_oneof![any::<u8>(), Just(b'\n'), Just(b'3'), Just(b'1'), Just(b'0')], 0..600),
-            sizes in prop::collection::vec(1usize..200, 1..8),
-        ) {
-            prop_assert_eq!(scan_in_pieces(&input, &sizes), scan_in_pieces(&input, &[usize::MAX]));
-        }
-    }
-}
+mod tests;

@@ -1,0 +1,261 @@
+//! The rules' file format, and how its files become one ordered list.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::sync::Arc;
+
+use regex::bytes::Regex;
+use regex_automata::MatchKind;
+use regex_automata::hybrid::dfa::DFA;
+use regex_automata::nfa::thompson;
+use regex_automata::util::syntax;
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::{Automaton, Evidence, Rule, Rules, RulesError, Side, Verdict};
+use crate::problem::{Problem, Problems, suggestion};
+
+/// A file of rules as it was written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    part: BTreeMap<String, Spanned<String>>,
+    #[serde(default)]
+    evidence: BTreeMap<String, Spanned<String>>,
+    #[serde(default)]
+    rule: Vec<Spanned<RuleText>>,
+}
+
+/// One rule as it was written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RuleText {
+    id: Spanned<String>,
+    description: String,
+    accept: Option<Scope>,
+    reject: Option<Scope>,
+    before: Option<Spanned<String>>,
+    after: Option<Spanned<String>>,
+    name: Option<Side>,
+    #[serde(default)]
+    has: Vec<Spanned<String>>,
+    #[serde(default)]
+    lacks: Vec<Spanned<String>>,
+    examples: Spanned<Vec<String>>,
+    near_misses: Spanned<Vec<String>>,
+}
+
+/// Which numbers a rule speaks about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Scope {
+    Catalogued,
+    Any,
+}
+/// Compiles files of rules and collects what is wrong with them.
+#[derive(Default)]
+pub(super) struct Builder {
+    problems: Vec<Problem>,
+    parts: BTreeMap<String, String>,
+    evidence: Vec<Evidence>,
+    all: Vec<Rule>,
+    /// Each rule's `before`, with its parts filled in.
+    befores: Vec<Option<String>>,
+}
+
+impl Builder {
+    pub(super) fn build(mut self, sources: &[(Arc<str>, Arc<str>)]) -> Result<Rules, RulesError> {
+        let mut files = Vec::new();
+        for (path, text) in sources {
+            match toml::from_str::<File>(text) {
+                Ok(file) => files.push((path, text, file)),
+                Err(error) => self.problems.push(Problem::toml(path, text, &error)),
+            }
+        }
+        // The embedded definitions come first, so that a user's replace them.
+        for (path, text, file) in files.iter().rev() {
+            let mut parts: Vec<_> = file.part.iter().collect();
+            parts.sort_by_key(|(_, pattern)| pattern.span().start);
+            for (name, pattern) in parts {
+                let filled = self.fill(path, text, pattern);
+                self.parts.insert(name.clone(), filled);
+            }
+        }
+        for (path, text, file) in files.iter().rev() {
+            for (name, pattern) in &file.evidence {
+                let filled = self.fill(path, text, pattern);
+                if let Some(pattern) = self.regex(path, text, pattern.span(), &filled) {
+                    self.evidence.retain(|evidence| evidence.name != *name);
+                    self.evidence.push(Evidence { name: name.clone(), pattern });
+                }
+            }
+        }
+        let mut ids = BTreeSet::new();
+        for (path, text, file) in files {
+            for rule in file.rule {
+                let id = rule.get_ref().id.clone();
+                if !ids.insert(id.get_ref().clone()) {
+                    let message = format!("two rules are called `{}`", id.get_ref());
+                    self.report(path, text, id.span(), message, "give each rule an id of its own");
+                }
+                self.rule(path, text, rule);
+            }
+        }
+        if !self.problems.is_empty() {
+            return Err(Problems(self.problems).into());
+        }
+        let catalogued = self.automaton(|_| true)?;
+        let any = self.automaton(|rule| rule.any)?;
+        Ok(Rules { all: self.all, evidence: self.evidence, catalogued, any })
+    }
+
+    fn rule(&mut self, path: &Arc<str>, text: &Arc<str>, rule: Spanned<RuleText>) {
+        let rule = rule.into_inner();
+        let (verdict, scope) = match (rule.accept, rule.reject) {
+            (Some(scope), None) => (Verdict::Accept, scope),
+            (None, Some(scope)) => (Verdict::Reject, scope),
+            _ => {
+                let message = format!("rule `{}` must say either `accept` or `reject`", rule.id.get_ref());
+                let help = "write `accept = \"catalogued\"`, or \"any\" where the context is Twilio's alone";
+                return self.report(path, text, rule.id.span(), message, help);
+            }
+        };
+        if rule.before.is_none() && rule.after.is_none() && rule.name.is_none() {
+            let message = format!("rule `{}` says nothing about what stands beside the number", rule.id.get_ref());
+            return self.report(path, text, rule.id.span(), message, "add `before`, `after` or `name`");
+        }
+        for (list, what) in [(&rule.examples, "examples"), (&rule.near_misses, "near_misses")] {
+            if list.get_ref().is_empty() {
+                let message = format!("rule `{}` has no {what}", rule.id.get_ref());
+                self.report(path, text, list.span(), message, "examples are the rule's tests: give some both ways");
+            }
+        }
+        let before = rule.before.as_ref().map(|pattern| (pattern.span(), self.fill(path, text, pattern)));
+        if let Some((span, before)) = &before {
+            // The automaton reports no place, so each pattern is tried alone first.
+            self.regex(path, text, span.clone(), before);
+        }
+        let after = rule.after.as_ref().and_then(|pattern| {
+            let filled = format!("^(?:{})", self.fill(path, text, pattern));
+            self.regex(path, text, pattern.span(), &filled)
+        });
+        let has = self.named(path, text, &rule.has);
+        let lacks = self.named(path, text, &rule.lacks);
+        self.befores.push(before.map(|(_, before)| before));
+        self.all.push(Rule {
+            id: rule.id.into_inner(),
+            description: rule.description.trim().to_owned(),
+            verdict,
+            any: scope == Scope::Any,
+            examples: rule.examples.into_inner(),
+            near_misses: rule.near_misses.into_inner(),
+            path: Arc::clone(path),
+            after,
+            name: rule.name,
+            has,
+            lacks,
+        });
+    }
+
+    /// The evidence with these names.
+    fn named(&mut self, path: &Arc<str>, text: &Arc<str>, names: &[Spanned<String>]) -> Vec<usize> {
+        let mut found = Vec::new();
+        for name in names {
+            match self.evidence.iter().position(|evidence| evidence.name == *name.get_ref()) {
+                Some(index) => found.push(index),
+                None => {
+                    let known = self.evidence.iter().map(|evidence| evidence.name.as_str());
+                    let help = match suggestion(name.get_ref(), known) {
+                        Some(near) => format!("did you mean `{near}`?"),
+                        None => "define it under [evidence]".to_owned(),
+                    };
+                    let message = format!("no evidence is called `{}`", name.get_ref());
+                    self.report(path, text, name.span(), message, &help);
+                }
+            }
+        }
+        found
+    }
+
+    /// The pattern with each `{part}` replaced by what it stands for.
+    fn fill(&mut self, path: &Arc<str>, text: &Arc<str>, pattern: &Spanned<String>) -> String {
+        let mut filled = String::new();
+        let mut rest = pattern.get_ref().as_str();
+        while let Some((before, tail)) = rest.split_once('{') {
+            filled.push_str(before);
+            match tail.split_once('}') {
+                Some((name, tail))
+                    if name.starts_with(|c: char| c.is_ascii_lowercase()) && !before.ends_with("\\x") =>
+                {
+                    match self.parts.get(name) {
+                        Some(part) => {
+                            filled.push_str("(?:");
+                            filled.push_str(part);
+                            filled.push(')');
+                        }
+                        None => {
+                            let known = self.parts.keys().map(String::as_str);
+                            let help = match suggestion(name, known) {
+                                Some(near) => format!("did you mean `{{{near}}}`?"),
+                                None => "define it under [part], above where it is used".to_owned(),
+                            };
+                            self.report(path, text, pattern.span(), format!("no part is called `{name}`"), &help);
+                        }
+                    }
+                    rest = tail;
+                }
+                _ => {
+                    filled.push('{');
+                    rest = tail;
+                }
+            }
+        }
+        filled.push_str(rest);
+        filled
+    }
+
+    fn regex(&mut self, path: &Arc<str>, text: &Arc<str>, span: Range<usize>, pattern: &str) -> Option<Regex> {
+        match regex::bytes::RegexBuilder::new(pattern).unicode(false).case_insensitive(true).build() {
+            Ok(regex) => Some(regex),
+            Err(error) => {
+                let reason = error.to_string();
+                let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+                let help = "patterns have the syntax of https://docs.rs/regex, over bytes, ignoring case";
+                self.report(path, text, span, format!("the pattern cannot be used: {reason}"), help);
+                None
+            }
+        }
+    }
+
+    fn automaton(&self, wanted: impl Fn(&Rule) -> bool) -> Result<Automaton, RulesError> {
+        let (mut patterns, mut rules, mut anywhere) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, (rule, before)) in self.all.iter().zip(&self.befores).enumerate() {
+            match before {
+                _ if !wanted(rule) => {}
+                Some(before) => {
+                    patterns.push(before.as_str());
+                    rules.push(index as u16);
+                }
+                None => anywhere.push(index as u16),
+            }
+        }
+        let dfa = DFA::builder()
+            .syntax(syntax::Config::new().unicode(false).utf8(false).case_insensitive(true))
+            .thompson(thompson::Config::new().utf8(false).reverse(true))
+            .configure(DFA::config().match_kind(MatchKind::All).cache_capacity(8 << 20))
+            .build_many(&patterns)
+            .map_err(|error| RulesError::TooLarge(error.to_string()))?;
+        Ok(Automaton { dfa, rules, anywhere })
+    }
+
+    fn report(&mut self, path: &Arc<str>, text: &Arc<str>, span: Range<usize>, message: String, help: &str) {
+        self.problems.push(Problem {
+            path: path.to_string(),
+            text: Arc::clone(text),
+            span,
+            message,
+            help: Some(help.to_owned()),
+        });
+    }
+}

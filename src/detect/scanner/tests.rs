@@ -1,0 +1,194 @@
+//! What a scan says, in one piece and in many.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::catalog::Catalog;
+use crate::detect::Rules;
+
+thread_local! {
+    static SCANNER: std::cell::RefCell<Scanner> = std::cell::RefCell::new(
+        Detector::new(Arc::new(Catalog::embedded()), Arc::new(Rules::embedded())).scanner(Assume::Nothing),
+    );
+}
+
+/// Everything that a scan says, with offsets instead of borrowed text.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Said {
+    Accepted { offset: u64, code: u32, rule: usize },
+    Rejected(Option<usize>),
+}
+
+/// Scans `input` as a follower would that reads it in pieces of these sizes.
+fn scan_in_pieces(input: &[u8], sizes: &[usize]) -> (Vec<Said>, Scanned) {
+    let mut cursor = Cursor::default();
+    let mut total = Scanned::default();
+    let mut said = Vec::new();
+    let mut on = |decision: Decision<'_>| {
+        said.push(match decision {
+            Decision::Accepted(m) => Said::Accepted { offset: m.offset, code: m.code.get(), rule: m.rule },
+            Decision::Rejected(rule) => Said::Rejected(rule),
+        });
+    };
+    SCANNER.with_borrow_mut(|scanner| {
+        let mut read = 0;
+        let mut sizes = sizes.iter().cycle();
+        loop {
+            read = (read + sizes.next().copied().unwrap_or(usize::MAX).max(1)).min(input.len());
+            let end = if read == input.len() { End::Input } else { End::More };
+            let scanned = scanner.scan(&input[cursor.head as usize..read], &mut cursor, end, &mut on);
+            total.lines += scanned.lines;
+            total.truncated_lines += scanned.truncated_lines;
+            assert!(cursor.head <= cursor.offset && cursor.offset as usize <= read);
+            if end == End::Input {
+                break;
+            }
+        }
+    });
+    assert_eq!(cursor.offset as usize, input.len());
+    said.sort();
+    (said, total)
+}
+
+#[track_caller]
+fn check(input: &str, expected: &[(u64, u32)]) {
+    let (said, _) = scan_in_pieces(input.as_bytes(), &[usize::MAX]);
+    let accepted: Vec<_> = said
+        .iter()
+        .filter_map(|said| match said {
+            Said::Accepted { offset, code, .. } => Some((*offset, *code)),
+            Said::Rejected(_) => None,
+        })
+        .collect();
+    assert_eq!(accepted, expected, "{input}");
+    for size in [1, 7, 64] {
+        assert_eq!(scan_in_pieces(input.as_bytes(), &[size]).0, said, "in pieces of {size}: {input}");
+    }
+}
+
+#[test]
+fn counts_a_code_once_for_each_record() {
+    check("ConnectionError (31005): a\nConnectionError (31005): a\n", &[(0, 31005), (27, 31005)]);
+    check("ConnectionError (31005): a\n    at b (31005)\n    ConnectionError (31005): c\n", &[(0, 31005)]);
+    check("two: ConnectionError (31005), then BusyHere (31486)", &[(0, 31005), (0, 31486)]);
+}
+
+#[test]
+fn takes_evidence_from_every_line_of_a_record() {
+    let object = "device failed {\n  code: 30003,\n  moreInfo: 'https://www.twilio.com/docs/errors/30003'\n}\n";
+    check(object, &[(31, 30003)]);
+    check("device failed {\n  code: 30003,\n}\nmoreInfo: 1\n", &[]);
+}
+
+#[test]
+fn joins_what_a_container_split() {
+    let line = |stream: &str, tag: &str, text: &str| format!("2025-03-25T04:11:07.611268411Z {stream} {tag} {text}\n");
+    let cut = line("stdout", "P", "{\"twilio\":{\"co") + &line("stdout", "F", "de\":20403}}");
+    check(&cut, &[(55, 20403)]);
+    let cut = line("stdout", "P", "{\"twilio\":{\"code\":204") + &line("stdout", "F", "03}}");
+    check(&cut, &[(0, 20403)]);
+    let mixed = line("stdout", "P", "twilio code 204") + &line("stderr", "F", "x") + &line("stdout", "F", "03");
+    check(&mixed, &[(0, 20403)]);
+    let docker = r#"{"log":"twilio code 204","stream":"stdout","time":"x"}"#.to_owned()
+        + "\n"
+        + r#"{"log":"03\n","stream":"stdout","time":"x"}"#;
+    check(&docker, &[(0, 20403)]);
+}
+
+#[test]
+fn keeps_streams_apart() {
+    let input = "a-1  | RestException {\nb-1  | ok\na-1  |   code: 20403,\nb-1  |   code: 30003,\na-1  | }\n";
+    check(input, &[(33, 20403)]);
+}
+
+#[test]
+fn judges_overlong_lines_piece_by_piece() {
+    let filler = "x".repeat(LINE_LIMIT);
+    let input = format!(
+        "ConnectionError (31005): a {filler} ConnectionError (31005): BusyHere (31486): b {filler}\nnext BusyHere (31486)\n"
+    );
+    let (whole, scanned) = scan_in_pieces(input.as_bytes(), &[usize::MAX]);
+    assert_eq!(scanned, Scanned { lines: 2, truncated_lines: 1 });
+    let codes: Vec<_> = whole.iter().filter(|said| matches!(said, Said::Accepted { .. })).collect();
+    assert_eq!(codes.len(), 3, "{codes:?}");
+    for size in [100_000, 1_000_003] {
+        assert_eq!(scan_in_pieces(input.as_bytes(), &[size]), (whole.clone(), scanned), "{size}");
+    }
+}
+
+#[test]
+fn decides_what_is_open_when_nothing_comes() {
+    let input = b"device failed {\n  code: 30003,\n";
+    let mut cursor = Cursor::default();
+    let mut rejected = 0;
+    SCANNER.with_borrow_mut(|scanner| {
+        let mut on = |decision: Decision<'_>| match decision {
+            Decision::Accepted(matched) => panic!("accepted {matched:?}"),
+            Decision::Rejected(_) => rejected += 1,
+        };
+        scanner.scan(input, &mut cursor, End::More, &mut on);
+        scanner.scan(input, &mut cursor, End::Pause, &mut on);
+        scanner.scan(input, &mut cursor, End::Pause, &mut on);
+        scanner.scan(&[input.as_slice(), b"  moreInfo: 1\nnext\n"].concat(), &mut cursor, End::More, &mut on);
+    });
+    assert_eq!(rejected, 1, "once, when nothing came");
+    assert_eq!(cursor.offset, 50);
+}
+
+/// Lines that begin, continue, wrap and decoy.
+const PIECES: [&str; 30] = [
+    "ConnectionError (31005): a\n",
+    "2026-01-01T00:00:00Z ERROR twilio call failed {\n",
+    "  code: 20403,\n",
+    "  status: 403, pid: 31005\n",
+    "  moreInfo: 'https://www.twilio.com/docs/errors/20403'\n",
+    "}\n",
+    "listening on 10.0.0.1:31005 pid=20104 took 53405ms\n",
+    "Twilio::REST::RestError: [HTTP 401] 20101 : Unable\n",
+    "Invalid access token\n",
+    "https://www.twilio.com/docs/errors/20101\n",
+    "\n",
+    "\r\n",
+    "a-1  | Error {\n",
+    "a-1  |   code: 20151,\n",
+    "b-1  |   at twilio (x.js:31005:1)\n",
+    "2025-03-25T04:11:07.611268411Z stdout P {\"twilio\":{\"code\":204\n",
+    "2025-03-25T04:11:07.611268411Z stdout F 03}}\n",
+    "2025-03-25T04:11:07.611268411Z stderr F ErrorCode=31486\n",
+    "{\"log\":\"twilio code 204\",\"stream\":\"stdout\",\"time\":\"x\"}\n",
+    "{\"log\":\"03\\n\",\"stream\":\"stdout\",\"time\":\"x\"}\n",
+    "\tat com.twilio.x(C.java:31005)\n",
+    "Caused by: code=53405\n",
+    "error code 31486 on call\n",
+    "error code 31486 on zoom call\n",
+    "half 31005",
+    " %2230007%22 error_code%22%3A%2230007%22&CallSid=1",
+    "{\"code\":\n",
+    "31005, \"twilio\"\n",
+    "\0\u{1b}[31m31005\u{1b}[0m",
+    "level=error code=31005 zoom=1\n",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    #[test]
+    fn any_chunking_says_the_same(
+        pieces in prop::collection::vec(0..PIECES.len(), 0..40),
+        sizes in prop::collection::vec(1usize..200, 1..8),
+    ) {
+        let input: String = pieces.into_iter().map(|piece| PIECES[piece]).collect();
+        let whole = scan_in_pieces(input.as_bytes(), &[usize::MAX]);
+        prop_assert_eq!(scan_in_pieces(input.as_bytes(), &sizes), whole);
+    }
+
+    #[test]
+    fn any_bytes_are_valid(
+        input in prop::collection::vec(prop_oneof![any::<u8>(), Just(b'\n'), Just(b'3'), Just(b'1'), Just(b'0')], 0..600),
+        sizes in prop::collection::vec(1usize..200, 1..8),
+    ) {
+        prop_assert_eq!(scan_in_pieces(&input, &sizes), scan_in_pieces(&input, &[usize::MAX]));
+    }
+}
