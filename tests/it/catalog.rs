@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
 use twdiag::catalog::{Catalog, Category};
 use twdiag::record::Code;
 
+use crate::program::{run, stdout};
+
 /// What the tables say about one code.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Default, PartialEq, Deserialize)]
 struct Row {
     category: String,
     family: String,
@@ -80,5 +83,21 @@ fn has_an_entry_in_every_category_but_one() {
     for category in Category::ALL {
         let found = catalog.entries().iter().any(|entry| entry.category == category);
         assert_eq!(found, category != Category::Uncatalogued, "{category}");
+    }
+}
+
+#[test]
+fn lists_every_field_word_for_word() {
+    let output = run(&["codes", "--format", "json"], b"");
+    let listed: Vec<serde_json::Value> = serde_json::from_str(&stdout(&output)).unwrap();
+    let mut rows = tables();
+    assert_eq!(listed.len(), rows.len());
+    for mut object in listed {
+        let fields = object.as_object_mut().unwrap();
+        let code = fields.remove("code").unwrap().as_u64().unwrap();
+        assert_eq!(fields.remove("docs").unwrap(), format!("https://www.twilio.com/docs/errors/{code}"));
+        assert_eq!(fields.len(), 7, "{code}: no further field");
+        let found: Row = serde_json::from_value(object).unwrap();
+        assert_eq!(Some(found), rows.remove(&(code as u32)), "{code}");
     }
 }

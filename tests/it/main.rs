@@ -8,6 +8,7 @@ mod catalog;
 mod explain;
 mod follow;
 mod output;
+mod picture;
 mod program;
 mod scan;
 mod state;
