@@ -150,7 +150,7 @@ async fn serve(
     if let Some(listener) = listener {
         listener.set_nonblocking(true)?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        let router = http::router(handle.clone());
+        let router = http::router(http::Site { handle: handle.clone(), reload: None });
         tokio::spawn(async move { axum::serve(listener, router).await });
     }
     let mut asked = false;

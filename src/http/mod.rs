@@ -1,25 +1,42 @@
-//! The HTTP server: the page for Prometheus, and whether the process lives and is ready.
+//! The HTTP server: the page for Prometheus, the probes, and reloading where it is enabled.
+//!
+//! What a request asks for is routed here; what a client may do to the process is limited around it.
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::metrics;
 use crate::tail::Handle;
 
-/// The routes, answered from what the owner of the counts publishes.
-pub fn router(handle: Handle) -> Router {
-    Router::new()
-        .route("/metrics", get(page))
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(ready))
-        .with_state(handle)
+/// What the routes answer from.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// The counts.
+    pub handle: Handle,
+    /// Asks for a reload; `None` where reloading over HTTP is not enabled.
+    pub reload: Option<Reload>,
 }
 
-async fn page(State(handle): State<Handle>) -> impl IntoResponse {
-    match metrics::render(handle.publish().await) {
+/// Asks for the configuration to be read again; the answer says whether the new one runs.
+pub type Reload = mpsc::Sender<oneshot::Sender<bool>>;
+
+/// Every route that there is.
+pub fn router(site: Site) -> Router {
+    Router::new()
+        // The page and the API merge routers of their own here: `.merge(page::routes()).merge(api::routes())`.
+        .route("/metrics", get(metrics_page))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/-/reload", post(reload))
+        .with_state(site)
+}
+
+async fn metrics_page(State(site): State<Site>) -> Response {
+    match metrics::render(site.handle.publish().await) {
         Ok(page) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page).into_response(),
         Err(error) => {
             tracing::error!(%error, "the page cannot be rendered");
@@ -28,10 +45,23 @@ async fn page(State(handle): State<Handle>) -> impl IntoResponse {
     }
 }
 
-async fn ready(State(handle): State<Handle>) -> impl IntoResponse {
-    if handle.latest().caught_up {
+async fn ready(State(site): State<Site>) -> impl IntoResponse {
+    if site.handle.latest().caught_up {
         (StatusCode::OK, "ready\n")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "catching up\n")
+    }
+}
+
+async fn reload(State(site): State<Site>) -> impl IntoResponse {
+    let Some(reload) = site.reload else {
+        return (StatusCode::FORBIDDEN, "reloading over HTTP is not enabled: start with --enable-reload\n");
+    };
+    let (reply, answer) = oneshot::channel();
+    // The daemon takes one request at a time; when it is ending it takes none.
+    match (reload.try_send(reply), answer.await) {
+        (Ok(()), Ok(true)) => (StatusCode::OK, "reloaded\n"),
+        (Ok(()), Ok(false)) => (StatusCode::INTERNAL_SERVER_ERROR, "the old configuration is kept: the log says why\n"),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "busy: try again\n"),
     }
 }
