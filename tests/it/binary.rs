@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::program::{LOG, Serving, run, stderr, stdout, twdiag};
 
-fn expected() -> Value {
+pub(crate) fn expected() -> Value {
     serde_json::from_str(&std::fs::read_to_string("examples/voice-backend.expected.json").unwrap()).unwrap()
 }
 

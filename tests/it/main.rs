@@ -5,10 +5,12 @@
 mod accuracy;
 mod binary;
 mod catalog;
+mod dashboards;
 mod explain;
 mod follow;
 mod output;
 mod picture;
 mod program;
+mod prometheus;
 mod scan;
 mod state;
