@@ -8,6 +8,7 @@ mod catalog;
 mod dashboards;
 mod explain;
 mod follow;
+mod kept;
 mod output;
 mod picture;
 mod program;

@@ -3,9 +3,8 @@
 use std::io::Write;
 use std::process::Stdio;
 
+use crate::kept::assert_current;
 use crate::program::{LOG, twdiag};
-
-const PICTURE: &str = "docs/images/terminal.svg";
 
 #[test]
 fn shows_what_the_program_prints() {
@@ -21,10 +20,5 @@ fn shows_what_the_program_prints() {
     let printed = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
     assert!(printed.contains("\u{1b}["), "in colour");
     let drawn = anstyle_svg::Term::new().min_width_px(900).render_svg(&printed);
-    if std::env::var_os("TWDIAG_UPDATE").is_some() {
-        std::fs::create_dir_all("docs/images").unwrap();
-        std::fs::write(PICTURE, &drawn).unwrap();
-    }
-    let kept = std::fs::read_to_string(PICTURE).unwrap_or_default();
-    assert!(kept == drawn, "{PICTURE} is out of date: TWDIAG_UPDATE=1 cargo test shows_what_the_program_prints");
+    assert_current("docs/images/terminal.svg", &drawn);
 }
