@@ -13,5 +13,6 @@ mod output;
 mod picture;
 mod program;
 mod prometheus;
+mod readme;
 mod scan;
 mod state;
