@@ -16,3 +16,4 @@ mod prometheus;
 mod readme;
 mod scan;
 mod state;
+mod supply;
