@@ -12,6 +12,7 @@ pub mod catalog;
 pub mod detect;
 pub mod redact;
 pub mod tally;
+pub mod mounts;
 pub mod state;
 pub mod tail;
 pub mod metrics;

@@ -1,4 +1,4 @@
-//! What a pattern stands for now, and what mounts hide.
+//! What a pattern stands for now.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -39,39 +39,4 @@ pub(super) fn watched(input: &Input) -> BTreeSet<PathBuf> {
         }
     }
     directories
-}
-
-/// Whether a path is a mount of its own: a single file that was mounted shows the same file for ever.
-pub(super) fn is_mount(path: &Path, mounts: &str) -> bool {
-    mounts
-        .lines()
-        .filter_map(|mount| mount.split(' ').nth(4))
-        .any(|point| unescaped(point) == path.as_os_str().as_encoded_bytes())
-}
-
-/// A mount point as the mount table writes it, with octal escapes.
-fn unescaped(text: &str) -> Vec<u8> {
-    let mut bytes = text.bytes();
-    let mut out = Vec::with_capacity(text.len());
-    while let Some(byte) = bytes.next() {
-        if byte == b'\\' {
-            let digits = [bytes.next(), bytes.next(), bytes.next()].map(|digit| digit.unwrap_or(b'0') & 7);
-            out.push(digits[0] << 6 | digits[1] << 3 | digits[2]);
-        } else {
-            out.push(byte);
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sees_a_mounted_file() {
-        let mounts = "36 35 98:0 / / rw - ext4 /dev/vda rw\n37 36 98:0 /x /logs/a\\040b.log rw - ext4 /dev/vda rw\n";
-        assert!(is_mount(Path::new("/logs/a b.log"), mounts));
-        assert!(!is_mount(Path::new("/logs/a"), mounts) && !is_mount(Path::new("/logs"), mounts));
-    }
 }

@@ -16,6 +16,7 @@ use super::file::{Followed, Turn};
 use super::snapshot::{Snapshot, SourceGauges, StateHealth, WRITE_BUCKETS};
 use super::{Input, Plan, Sink, StartAt, discover, file, rotated};
 use crate::detect::{Assume, Cursor, Decision, Detector, End, Scanner};
+use crate::mounts::Mounts;
 use crate::record::Sighting;
 use crate::state::{Identity, Loaded, Place, State, Store};
 use crate::tally::{Label, Rotation, Series, Tally};
@@ -570,9 +571,8 @@ impl Follower {
         }
         let offset = if is_first && self.plan.start_at == StartAt::End { status.len() } else { 0 };
         self.files.push(Followed::begin(path, source, file::open(path)?, offset, now)?);
-        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         if let Ok(absolute) = std::path::absolute(path)
-            && discover::is_mount(&absolute, &mounts)
+            && Mounts::of_this_process().is_point(&absolute)
         {
             tracing::warn!(path = %path.display(), "is a mount of a single file, which shows the same file for ever: mount its directory instead, or rotations go unseen");
         }
