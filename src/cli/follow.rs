@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use clap::{CommandFactory, ValueEnum};
 
 use crate::detect::Detector;
-use crate::http;
+use crate::http::{self, WebConfig};
 use crate::output::{self, Full, Mode, Row};
 use crate::record::Delivery;
 use crate::tail::{self, Handle, Input, Plan, Source, StartAt};
@@ -38,6 +38,9 @@ pub struct Arguments {
     /// A directory that keeps offsets and counts over restarts
     #[arg(long, value_name = "DIR")]
     state: Option<std::path::PathBuf>,
+    /// A file with TLS and users for the page, in the format of Prometheus' exporter-toolkit
+    #[arg(long, value_name = "FILE")]
+    web_config: Option<std::path::PathBuf>,
 }
 
 /// How matches are printed.
@@ -99,7 +102,9 @@ pub fn run(arguments: &Arguments, detector: &Detector) -> anyhow::Result<ExitCod
     }
     let only_stdin = sources.iter().all(|source| source.input == Input::Stdin);
     // Bound before anything is spawned, so that nothing can fail late.
-    let listener = bind(arguments.listen, only_stdin)?;
+    let web = arguments.web_config.as_deref().map(WebConfig::open).transpose()?.unwrap_or_default();
+    let scheme = if web.is_encrypted() { "https" } else { "http" };
+    let listener = bind(arguments.listen, only_stdin, scheme)?;
     let mode = match arguments.output {
         Some(Output::Pretty) => Mode::Pretty,
         Some(Output::Json) => Mode::Json,
@@ -130,7 +135,7 @@ pub fn run(arguments: &Arguments, detector: &Detector) -> anyhow::Result<ExitCod
         // Nobody listens once a second signal ended the process.
         drop(ended.send(result));
     });
-    let result = runtime.block_on(serve(listener, handle.clone(), end));
+    let result = runtime.block_on(serve(listener, web, handle.clone(), end));
     if only_stdin {
         let summary = output::table(&rows(&handle.latest().tally), detector.catalog());
         write!(anstream::stderr(), "{summary}")?;
@@ -142,21 +147,22 @@ pub fn run(arguments: &Arguments, detector: &Detector) -> anyhow::Result<ExitCod
 /// Serves the page until the reader ended; the first signal asks it to, a second one does not wait for it.
 async fn serve(
     listener: Option<TcpListener>,
+    web: WebConfig,
     handle: Handle,
     mut end: tokio::sync::oneshot::Receiver<io::Result<()>>,
 ) -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    if let Some(listener) = listener {
-        listener.set_nonblocking(true)?;
-        let listener = tokio::net::TcpListener::from_std(listener)?;
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let server = listener.map(|listener| {
         let router = http::router(http::Site { handle: handle.clone(), reload: None });
-        tokio::spawn(async move { axum::serve(listener, router).await });
-    }
+        let stopped = async move { drop(stopped.await) };
+        tokio::spawn(http::serve(listener, router, web, stopped))
+    });
     let mut asked = false;
-    loop {
+    let result = loop {
         tokio::select! {
-            result = &mut end => return result.unwrap_or(Ok(())),
+            result = &mut end => break result.unwrap_or(Ok(())),
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
@@ -167,10 +173,16 @@ async fn serve(
         let handle = handle.clone();
         // The queue may be full: asking must not hold up a second signal.
         tokio::task::spawn_blocking(move || handle.stop());
+    };
+    // The page was served to the last count; scrapes that are under way are answered.
+    drop(stop);
+    if let Some(server) = server {
+        server.await.map_err(io::Error::other)??;
     }
+    result
 }
 
-fn bind(listen: Option<Listen>, only_stdin: bool) -> anyhow::Result<Option<TcpListener>> {
+fn bind(listen: Option<Listen>, only_stdin: bool, scheme: &str) -> anyhow::Result<Option<TcpListener>> {
     let address: SocketAddr = match listen {
         Some(Listen::None) => return Ok(None),
         Some(Listen::At(address)) => address,
@@ -183,7 +195,7 @@ fn bind(listen: Option<Listen>, only_stdin: bool) -> anyhow::Result<Option<TcpLi
         bound => bound
             .with_context(|| format!("cannot listen on {address}: give another address with --listen, or `none`"))?,
     };
-    writeln!(anstream::stderr(), "twdiag: metrics on http://{}/metrics", listener.local_addr()?)?;
+    writeln!(anstream::stderr(), "twdiag: metrics on {scheme}://{}/metrics", listener.local_addr()?)?;
     Ok(Some(listener))
 }
 

@@ -2,6 +2,12 @@
 //!
 //! What a request asks for is routed here; what a client may do to the process is limited around it.
 
+mod gate;
+mod server;
+mod tls;
+mod users;
+mod web_config;
+
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -11,6 +17,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::metrics;
 use crate::tail::Handle;
+
+pub use server::serve;
+pub use web_config::{WebConfig, WebConfigError};
 
 /// What the routes answer from.
 #[derive(Clone, Debug)]
