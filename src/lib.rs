@@ -18,5 +18,6 @@ pub mod tail;
 pub mod metrics;
 pub mod http;
 pub mod input;
+pub mod doctor;
 pub mod output;
 pub mod cli;

@@ -25,7 +25,7 @@ use crate::record::Code;
 use crate::tally::{Errors, Label, Rotation, Series, SourceTally, Tally};
 
 /// The version of the format. It is part of the slots' names, so that another version's stand untouched beside.
-const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 
 /// Generations on disk: the latest, the synced one, and the one that is being written.
 const SLOTS: usize = 3;
@@ -326,9 +326,7 @@ impl Directory {
     /// Says so where a newer twdiag left its state.
     fn name_newer(&self) {
         for entry in std::fs::read_dir(&self.path).into_iter().flatten().flatten() {
-            let name = entry.file_name();
-            let version = name.to_str().and_then(|name| name.strip_prefix("state.v")?.split('.').next()?.parse().ok());
-            if version.is_some_and(|version: u32| version > VERSION) {
+            if matches!(kept(&entry.file_name().to_string_lossy()), Kept::OtherVersion(version) if version > VERSION) {
                 tracing::warn!(file = %entry.path().display(), "left by a newer twdiag: starting afresh beside it");
                 return;
             }
@@ -366,10 +364,6 @@ impl Directory {
         is_there
     }
 
-    fn slot_path(&self, slot: usize) -> PathBuf {
-        self.path.join(format!("state.v{VERSION}.{slot}"))
-    }
-
     fn slot(&mut self, slot: usize) -> io::Result<&File> {
         if self.lock.is_none() {
             self.lock().map_err(|unlocked| match unlocked {
@@ -379,10 +373,39 @@ impl Directory {
         }
         if self.slots[slot].is_none() {
             let mut options = OpenOptions::new();
-            let file = options.read(true).write(true).create(true).truncate(false).open(self.slot_path(slot))?;
+            let file = options.read(true).write(true).create(true).truncate(false).open(slot_path(&self.path, slot))?;
             self.slots[slot] = Some(file);
         }
         self.slots[slot].as_ref().ok_or_else(|| io::Error::other("the slot was opened above"))
+    }
+}
+
+/// Where a slot is kept.
+pub(crate) fn slot_path(directory: &Path, slot: usize) -> PathBuf {
+    directory.join(format!("state.v{VERSION}.{slot}"))
+}
+
+/// What a file of a state directory is, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// A generation of this version.
+    Slot,
+    /// The mark of the process that has the directory.
+    Lock,
+    /// A generation of another version.
+    OtherVersion(u32),
+    /// Not ours.
+    Foreign,
+}
+
+/// What a file of this name is.
+pub(crate) fn kept(name: &str) -> Kept {
+    let version = name.strip_prefix("state.v").and_then(|rest| rest.split('.').next()?.parse().ok());
+    match version {
+        Some(VERSION) => Kept::Slot,
+        Some(version) => Kept::OtherVersion(version),
+        None if name == "lock" => Kept::Lock,
+        None => Kept::Foreign,
     }
 }
 
@@ -400,7 +423,7 @@ impl From<io::Error> for Unlocked {
 
 impl Disk for Directory {
     fn read(&mut self, slot: usize) -> io::Result<Vec<u8>> {
-        match std::fs::read(self.slot_path(slot)) {
+        match std::fs::read(slot_path(&self.path, slot)) {
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 Ok(Vec::new())
             }

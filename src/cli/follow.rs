@@ -15,7 +15,7 @@ use crate::tail::{self, Handle, Input, Plan, Source, StartAt};
 use crate::tally::{Series, Tally};
 
 /// Where the page is served unless told otherwise.
-const DEFAULT: &str = "127.0.0.1:9853";
+pub(super) const DEFAULT: &str = "127.0.0.1:9853";
 
 /// How many addresses after the default one are tried for standard input.
 const NEXT: u16 = 100;
@@ -56,7 +56,7 @@ enum Output {
 
 /// Where the page is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Listen {
+pub(super) enum Listen {
     /// Nowhere.
     None,
     /// At an address and port.

@@ -1,6 +1,7 @@
 //! The command line.
 
 pub mod codes;
+pub mod doctor;
 pub mod follow;
 pub mod scan;
 pub mod why;
@@ -44,6 +45,8 @@ enum Command {
     Why(why::Arguments),
     /// Validate catalogues and rules, and run every rule's examples
     Check,
+    /// Look for what would make twdiag miss something, and name the mend
+    Doctor(doctor::Arguments),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -78,6 +81,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Some(Command::Explain(explain)) => codes::explain(&explain, detector.catalog()),
         Some(Command::Codes(codes)) => codes::run(&codes, detector.catalog()),
         Some(Command::Why(why)) => why::run(&why, &detector),
+        Some(Command::Doctor(doctor)) => doctor::run(&doctor),
         Some(Command::Check) => why::check(&detector),
         Some(Command::Completions { shell }) => {
             clap_complete::generate(shell, &mut Arguments::command(), "twdiag", &mut std::io::stdout());

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::Input;
 
 /// The files that a pattern stands for, by path. A path that exists stands for itself, whatever signs it holds.
-pub(super) fn matching(pattern: &str) -> Vec<PathBuf> {
+pub(crate) fn matching(pattern: &str) -> Vec<PathBuf> {
     let path = Path::new(pattern);
     let visible = |path: &PathBuf| path.file_name().is_some_and(|name| !name.as_encoded_bytes().starts_with(b"."));
     let mut paths: Vec<PathBuf> = if path.is_dir() {
@@ -22,7 +22,7 @@ pub(super) fn matching(pattern: &str) -> Vec<PathBuf> {
 }
 
 /// The directories whose events hint at changes of an input: its own, and that of a link's target.
-pub(super) fn watched(input: &Input) -> BTreeSet<PathBuf> {
+pub(crate) fn watched(input: &Input) -> BTreeSet<PathBuf> {
     let Input::Pattern(pattern) = input else { return BTreeSet::new() };
     let path = Path::new(pattern);
     let mut directories = BTreeSet::new();

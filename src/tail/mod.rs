@@ -25,7 +25,9 @@ use crate::detect::{Detector, End};
 use crate::record::Sighting;
 use crate::state::{Directory, StateError, Store, boot};
 
+pub(crate) use discover::{matching, watched};
 pub use follower::{Clock, Follower};
+pub(crate) use rotated::is_rotated_form;
 pub use snapshot::{Snapshot, SourceGauges, StateHealth, WRITE_BUCKETS};
 
 /// How much of standard input is read at once, in bytes.

@@ -15,7 +15,7 @@ const DATE: usize = 6;
 const PACKED: [&str; 5] = [".gz", ".zst", ".bz2", ".xz", ".lz4"];
 
 /// Whether a rotation of `base` may have made a file of this name: `NAME.*`, `NAME-*`, or a date inside.
-pub(super) fn is_rotated_form(base: &str, name: &str) -> bool {
+pub(crate) fn is_rotated_form(base: &str, name: &str) -> bool {
     if let Some(rest) = name.strip_prefix(base) {
         return rest.len() > 1 && rest.starts_with(['.', '-']);
     }

@@ -6,6 +6,7 @@ mod accuracy;
 mod binary;
 mod catalog;
 mod dashboards;
+mod doctor;
 mod explain;
 mod follow;
 mod kept;
