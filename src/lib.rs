@@ -19,5 +19,6 @@ pub mod metrics;
 pub mod http;
 pub mod input;
 pub mod doctor;
+pub mod sandbox;
 pub mod output;
 pub mod cli;
