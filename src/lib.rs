@@ -20,5 +20,6 @@ pub mod http;
 pub mod input;
 pub mod doctor;
 pub mod sandbox;
+pub mod systemd;
 pub mod output;
 pub mod cli;

@@ -13,6 +13,7 @@ mod snapshot;
 use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -118,6 +119,7 @@ enum Message {
 pub struct Handle {
     messages: SyncSender<Message>,
     latest: Arc<Mutex<Arc<Snapshot>>>,
+    turns: Arc<AtomicU64>,
 }
 
 impl Handle {
@@ -135,6 +137,11 @@ impl Handle {
     /// The counts as last published.
     pub fn latest(&self) -> Arc<Snapshot> {
         Arc::clone(&self.latest.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    /// How often the owner's loop has turned: it does at least every few seconds for as long as it lives.
+    pub fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
     }
 
     /// Asks the owner to read what is there and end.
@@ -189,10 +196,12 @@ pub fn start(
     let clock = Box::new(Machine { start: Instant::now() });
     let follower = Follower::new(plan.clone(), detector, clock, sink, state, boot);
     let latest = Arc::new(Mutex::new(Arc::clone(follower.published())));
-    let handle = Handle { messages: messages.clone(), latest: Arc::clone(&latest) };
+    let turns = Arc::new(AtomicU64::new(0));
+    let handle = Handle { messages: messages.clone(), latest: Arc::clone(&latest), turns: Arc::clone(&turns) };
     let owner = Owner {
         follower,
         latest,
+        turns,
         watches: Watches { sources: plan.sources.clone(), messages, held: None, refused: false },
         plan,
     };
@@ -237,6 +246,7 @@ struct Owner {
     plan: Plan,
     follower: Follower,
     latest: Arc<Mutex<Arc<Snapshot>>>,
+    turns: Arc<AtomicU64>,
     watches: Watches,
 }
 
@@ -246,6 +256,7 @@ impl Owner {
         let mut watched = Instant::now();
         self.watches.renew();
         loop {
+            self.turns.fetch_add(1, Ordering::Relaxed);
             let idle = self.follower.wake()?;
             self.show();
             if watched.elapsed() >= if self.watches.refused { WATCH_AGAIN } else { Duration::from_secs(1) } {
