@@ -4,7 +4,7 @@
 //! its record, its rule and its entry in the catalogue; then the tally and the sinks.
 //!
 //! The core knows no file system, no async runtime and no clock: [`record`], [`catalog`], [`detect`], [`redact`],
-//! [`tally`]. The edge, [`state`] and [`tail`], is `std::fs` and threads. The shell around it is [`output`], the page and [`cli`].
+//! [`tally`], [`diagnose`]. The edge, [`state`] and [`tail`], is `std::fs` and threads. The shell around it is [`output`], the page and [`cli`].
 
 pub mod problem;
 pub mod record;
@@ -13,6 +13,7 @@ pub mod detect;
 pub mod redact;
 pub mod tally;
 pub mod mounts;
+pub mod diagnose;
 pub mod state;
 pub mod tail;
 pub mod metrics;

@@ -1,0 +1,281 @@
+//! What was reported within one minute, and the records that say so.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use jiff::Timestamp;
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
+
+use super::Calls;
+use super::rules::Term;
+use crate::catalog::Category;
+use crate::record::Code;
+use crate::redact::redact;
+use crate::tally::{Label, Series};
+
+/// How much of a record is shown, in bytes.
+const SHOWN: usize = 1024;
+
+/// What is kept beyond, in bytes: a secret that the end cuts in two would not be known as one, so that much of what
+/// stands before a cut is not shown. Longer than any secret that is told by its end.
+const MARGIN: usize = 256;
+
+/// Distinct codes that are counted apart within one minute; further ones count together.
+const DISTINCT: usize = 512;
+
+/// One accepted code, as diagnosis takes it.
+#[derive(Clone, Copy, Debug)]
+pub struct Report<'a> {
+    /// When: the record's time where it has one, at most now, else the time of its arrival.
+    pub at: Timestamp,
+    /// What.
+    pub code: Code,
+    /// Its category.
+    pub category: Category,
+    /// The source that reports it.
+    pub source: &'a Arc<str>,
+    /// The file, as it was named.
+    pub path: &'a str,
+    /// Where among all inputs: orders reports of one time.
+    pub place: (usize, u64),
+    /// The call that it names.
+    pub call: Option<&'a str>,
+    /// The record, not redacted.
+    pub text: &'a [u8],
+}
+
+/// The beginning of a record that reported a code. What it gives out is redacted.
+#[derive(Debug)]
+pub struct Excerpt {
+    /// When it was reported.
+    pub at: Timestamp,
+    /// The code.
+    pub code: Code,
+    /// Its category.
+    pub category: Category,
+    /// The source.
+    pub source: Arc<str>,
+    /// The file, as it was named.
+    pub path: Box<str>,
+    place: (usize, u64),
+    raw: Box<[u8]>,
+    is_cut: bool,
+    /// Redacted when it is first asked for: most records never are.
+    shown: OnceLock<String>,
+}
+
+impl Excerpt {
+    /// Keeps what is shown of a record.
+    pub fn of(report: &Report<'_>) -> Excerpt {
+        let raw = &report.text[..report.text.len().min(SHOWN + MARGIN)];
+        Excerpt {
+            at: report.at,
+            code: report.code,
+            category: report.category,
+            source: Arc::clone(report.source),
+            path: report.path.into(),
+            place: report.place,
+            is_cut: raw.len() < report.text.len(),
+            raw: raw.into(),
+            shown: OnceLock::new(),
+        }
+    }
+
+    /// The record without secrets; past about a kilobyte it ends in `…`.
+    pub fn text(&self) -> &str {
+        self.shown.get_or_init(|| {
+            let redacted = redact(&self.raw);
+            let redacted = redacted.trim_end();
+            let end = if self.is_cut { redacted.len().saturating_sub(MARGIN) } else { redacted.len().min(SHOWN) };
+            let end = redacted.floor_char_boundary(end);
+            let (shown, rest) = redacted.split_at(end);
+            format!("{shown}{}", if self.is_cut || !rest.is_empty() { "…" } else { "" })
+        })
+    }
+
+    /// By time, and by place within one time.
+    fn order(&self, other: &Excerpt) -> Ordering {
+        (self.at, self.place).cmp(&(other.at, other.place))
+    }
+}
+
+impl Serialize for Excerpt {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("Excerpt", 6)?;
+        object.serialize_field("time", &self.at)?;
+        object.serialize_field("source", &self.source)?;
+        object.serialize_field("path", &self.path)?;
+        object.serialize_field("code", &self.code)?;
+        object.serialize_field("category", &self.category)?;
+        object.serialize_field("text", self.text())?;
+        object.end()
+    }
+}
+
+/// How often each code was reported; of many codes, the later ones together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts(pub BTreeMap<Series, u64>);
+
+/// The reports of one minute.
+#[derive(Clone, Debug, Default)]
+pub struct Minute {
+    /// How often each code was reported.
+    pub counts: Counts,
+    /// What is known beyond that of the codes that a rule speaks of.
+    pub watched: BTreeMap<(Category, Code), Cell>,
+}
+
+/// The reports of one code within one minute.
+#[derive(Clone, Debug, Default)]
+pub struct Cell {
+    /// By source.
+    pub sources: BTreeMap<Arc<str>, u64>,
+    /// Reports that name no call.
+    pub callless: u64,
+    /// The calls that the others name.
+    pub calls: Calls,
+    /// The earliest and the latest record.
+    pub ends: Option<(Arc<Excerpt>, Arc<Excerpt>)>,
+}
+
+impl Counts {
+    /// Adds to the count of a code.
+    pub fn add(&mut self, series: Series, count: u64) {
+        let is_apart = self.0.len() < DISTINCT || self.0.contains_key(&series);
+        let series = if is_apart { series } else { Series { code: Label::Other, ..series } };
+        *self.0.entry(series).or_default() += count;
+    }
+
+    /// The sum by category.
+    pub fn categories(&self) -> BTreeMap<Category, u64> {
+        let mut sums = BTreeMap::new();
+        for (series, count) in &self.0 {
+            *sums.entry(series.category).or_default() += count;
+        }
+        sums
+    }
+}
+
+impl Minute {
+    /// Counts a report; `excerpt` where a rule speaks of its code.
+    pub fn add(&mut self, report: &Report<'_>, excerpt: Option<&Arc<Excerpt>>) {
+        self.counts.add(Series { category: report.category, code: Label::Code(report.code) }, 1);
+        let Some(excerpt) = excerpt else { return };
+        let cell = self.watched.entry((report.category, report.code)).or_default();
+        match cell.sources.get_mut(report.source) {
+            Some(count) => *count += 1,
+            None => drop(cell.sources.insert(Arc::clone(report.source), 1)),
+        }
+        match report.call {
+            Some(call) => cell.calls.insert(call),
+            None => cell.callless += 1,
+        }
+        cell.extend(excerpt, excerpt);
+    }
+
+    /// Adds the reports of another minute.
+    pub fn merge(&mut self, other: &Minute) {
+        for (series, count) in &other.counts.0 {
+            self.counts.add(*series, *count);
+        }
+        for (series, cell) in &other.watched {
+            self.watched.entry(*series).or_default().merge(cell);
+        }
+    }
+
+    /// How often anything of the terms was reported that is none of `except`.
+    pub(super) fn count(&self, terms: &[Term], except: &[Term]) -> u64 {
+        let holds = |terms: &[Term], series: &Series| match series.code {
+            Label::Code(code) => terms.iter().any(|term| term.holds(code, series.category)),
+            Label::Other => terms.contains(&Term::Category(series.category)),
+        };
+        let wanted = self.counts.0.iter().filter(|(series, _)| holds(terms, series) && !holds(except, series));
+        wanted.map(|(_, count)| count).sum()
+    }
+
+    /// What is known of the codes of the terms.
+    pub(super) fn cells<'a>(&'a self, terms: &'a [Term]) -> impl Iterator<Item = (Code, &'a Cell)> {
+        let holds = |(category, code): (Category, Code)| terms.iter().any(|term| term.holds(code, category));
+        self.watched.iter().filter(move |(series, _)| holds(**series)).map(|((_, code), cell)| (*code, cell))
+    }
+}
+
+impl Cell {
+    fn extend(&mut self, first: &Arc<Excerpt>, last: &Arc<Excerpt>) {
+        match &mut self.ends {
+            None => self.ends = Some((Arc::clone(first), Arc::clone(last))),
+            Some((earliest, latest)) => {
+                if first.order(earliest) == Ordering::Less {
+                    *earliest = Arc::clone(first);
+                }
+                if last.order(latest) != Ordering::Less {
+                    *latest = Arc::clone(last);
+                }
+            }
+        }
+    }
+
+    /// Adds the reports of another minute or source.
+    pub fn merge(&mut self, other: &Cell) {
+        for (source, count) in &other.sources {
+            *self.sources.entry(Arc::clone(source)).or_default() += count;
+        }
+        self.callless += other.callless;
+        self.calls.merge(&other.calls);
+        if let Some((first, last)) = &other.ends {
+            self.extend(first, last);
+        }
+    }
+
+    /// Reports of all sources.
+    pub fn count(&self) -> u64 {
+        self.sources.values().sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, shown: &str) {
+        let source = "a".into();
+        let code = Code::new(31005).unwrap();
+        let report = Report {
+            at: Timestamp::UNIX_EPOCH,
+            code,
+            category: Category::Signaling,
+            source: &source,
+            path: "-",
+            place: (0, 0),
+            call: None,
+            text: text.as_bytes(),
+        };
+        assert_eq!(Excerpt::of(&report).text(), shown);
+    }
+
+    #[test]
+    fn shows_no_secret_that_the_end_cuts_in_two() {
+        check("ConnectionError (31005): bob@example.com\n", "ConnectionError (31005): [email]");
+        let token = "0123456789abcdef0123456789abcdef";
+        for length in [SHOWN, SHOWN + MARGIN - 16, SHOWN + MARGIN - 40, SHOWN + MARGIN] {
+            let text = format!("{} {token} and more", "x ".repeat(length / 2));
+            let source = "a".into();
+            let report = Report {
+                at: Timestamp::UNIX_EPOCH,
+                code: Code::new(31005).unwrap(),
+                category: Category::Signaling,
+                source: &source,
+                path: "-",
+                place: (0, 0),
+                call: None,
+                text: text.as_bytes(),
+            };
+            let excerpt = Excerpt::of(&report);
+            assert!(!excerpt.text().contains("0123"), "{}", excerpt.text());
+            assert!(excerpt.text().ends_with('…') && excerpt.text().len() <= SHOWN + 3);
+        }
+    }
+}

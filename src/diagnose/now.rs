@@ -1,0 +1,417 @@
+//! What is wrong right now: the last hours, kept in bounded memory.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::episodes::Episodes;
+use super::finding::Finding;
+use super::minutes::{Counts, Excerpt, Report};
+use super::rules::{LONGEST, Rules};
+use super::{Calls, Minutes, minute, start};
+use crate::catalog::Category;
+use crate::tally::{Label, Series};
+
+/// Minutes that are kept apart: the longest window and the longest quiet time before it.
+const KEPT: i64 = 2 * LONGEST;
+
+/// The slots of the day's history, in minutes.
+const SLOT: i64 = 10;
+
+/// The day's history, in minutes.
+const DAY: i64 = 24 * 60;
+
+/// The hour's history, in minutes.
+const HOUR: i64 = 60;
+
+/// The last records that are kept.
+const RECENT: usize = 50;
+
+/// Findings that are remembered once they ended, for a day at most.
+const ENDED: usize = 20;
+
+/// The windows of `twilio_error_calls`: the label, and its length in minutes. A window slides by ten minutes.
+pub const WINDOWS: [(&str, i64); 2] = [("1h", HOUR), ("24h", DAY)];
+
+/// The last two hours by the minute and the last day by ten minutes.
+#[derive(Debug)]
+pub struct Diagnosis {
+    rules: Arc<Rules>,
+    minutes: Minutes,
+    /// By the number of ten minutes since 1970.
+    slots: BTreeMap<i64, Slot>,
+    /// By window and category, the calls of the slots in it.
+    calls: [BTreeMap<Category, Calls>; WINDOWS.len()],
+    recent: VecDeque<Arc<Excerpt>>,
+    episodes: Episodes,
+    ended: VecDeque<Finding>,
+    /// The minute that was judged last.
+    judged: i64,
+    /// Whether anything was reported since.
+    is_new: bool,
+}
+
+/// The reports of ten minutes.
+#[derive(Debug, Default)]
+struct Slot {
+    counts: Counts,
+    calls: BTreeMap<Category, Calls>,
+}
+
+/// What is wrong at one instant, for the page and the metrics.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// The instant.
+    pub at: Timestamp,
+    /// What holds, in the order of the rules, and after it what ended within a day, the latest first.
+    pub findings: Vec<Finding>,
+    /// The last hour by the minute.
+    pub hour: History,
+    /// The last day by ten minutes.
+    pub day: History,
+    /// The codes of the last day, the most frequent first.
+    pub top: Vec<Top>,
+    /// The last records, the latest first.
+    pub recent: Vec<Arc<Excerpt>>,
+    /// Distinct calls by window, as [`WINDOWS`], and by category, as [`Category::ALL`].
+    pub calls: [[u64; Category::ALL.len()]; WINDOWS.len()],
+    /// The rules that were asked.
+    pub rules: Arc<Rules>,
+}
+
+/// Reports by category over time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct History {
+    /// When the first step begins.
+    pub start: Timestamp,
+    /// The length of a step, in seconds.
+    pub step_seconds: i64,
+    /// For each category the reports of each step.
+    pub categories: BTreeMap<Category, Vec<u64>>,
+}
+
+/// How often a code was reported lately.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Top {
+    /// The code and its category.
+    pub series: Series,
+    /// Within the last hour.
+    pub hour: u64,
+    /// Within the last day.
+    pub day: u64,
+}
+
+impl Diagnosis {
+    /// Nothing was reported yet.
+    pub fn new(rules: Arc<Rules>) -> Diagnosis {
+        Diagnosis {
+            episodes: Episodes::new(Arc::clone(&rules), 1),
+            rules,
+            minutes: Minutes::new(),
+            slots: BTreeMap::new(),
+            calls: Default::default(),
+            recent: VecDeque::new(),
+            ended: VecDeque::new(),
+            judged: i64::MIN,
+            is_new: false,
+        }
+    }
+
+    /// Takes a report that is read at `now`. One that is older than a day is only among the last records.
+    pub fn observe(&mut self, report: &Report<'_>, now: Timestamp) {
+        let excerpt = Arc::new(Excerpt::of(report));
+        let age = minute(now) - minute(report.at);
+        if age < KEPT {
+            let watched = self.rules.watches(report.code, report.category).then_some(&excerpt);
+            self.minutes.entry(minute(report.at)).or_default().add(report, watched);
+        }
+        let slots = minute(now).div_euclid(SLOT) - minute(report.at).div_euclid(SLOT);
+        if slots < DAY / SLOT {
+            let slot = self.slots.entry(minute(report.at).div_euclid(SLOT)).or_default();
+            slot.counts.add(Series { category: report.category, code: Label::Code(report.code) }, 1);
+            if let Some(call) = report.call {
+                slot.calls.entry(report.category).or_default().insert(call);
+                for ((_, length), calls) in WINDOWS.iter().zip(&mut self.calls) {
+                    if slots < length / SLOT {
+                        calls.entry(report.category).or_default().insert(call);
+                    }
+                }
+            }
+        }
+        if self.recent.len() == RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(excerpt);
+        self.is_new = true;
+    }
+
+    /// Whether [`advance`](Diagnosis::advance) may find something else than before.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.is_new || minute(now) != self.judged
+    }
+
+    /// Judges what holds now, of `sources` that are read; what begins and what ends with it.
+    pub fn advance(&mut self, now: Timestamp, sources: usize) -> Vec<Finding> {
+        let minute = minute(now);
+        self.is_new = false;
+        if minute != self.judged {
+            self.forget(minute);
+            self.judged = minute;
+        }
+        let changes = self.episodes.judge(&self.minutes, minute, sources);
+        for ended in changes.iter().filter(|finding| !finding.active) {
+            self.ended.push_front(ended.clone());
+        }
+        self.ended.truncate(ENDED);
+        changes
+    }
+
+    /// Drops what is too old at this minute.
+    fn forget(&mut self, now: i64) {
+        while let Some(entry) = self.minutes.first_entry()
+            && *entry.key() <= now - KEPT
+        {
+            self.episodes.forget(*entry.key(), entry.get());
+            entry.remove();
+        }
+        // A clock that was set back leaves minutes ahead of it: they count once it comes to them.
+        let slot = now.div_euclid(SLOT);
+        if self.judged.div_euclid(SLOT) != slot {
+            while let Some(entry) = self.slots.first_entry()
+                && *entry.key() <= slot - DAY / SLOT
+            {
+                entry.remove();
+            }
+            for ((_, length), calls) in WINDOWS.iter().zip(&mut self.calls) {
+                calls.clear();
+                for (_, of_slot) in self.slots.range(slot - length / SLOT + 1..) {
+                    for (category, of_category) in &of_slot.calls {
+                        calls.entry(*category).or_default().merge(of_category);
+                    }
+                }
+            }
+            let yesterday = start(now - DAY);
+            self.ended.retain(|finding| finding.end.is_none_or(|end| end > yesterday));
+        }
+    }
+
+    /// What is to be seen now.
+    pub fn view(&mut self, now: Timestamp) -> View {
+        let minute = minute(now);
+        let hour = History::of(minute - HOUR + 1, 1, HOUR, |at| self.minutes.get(&at).map(|minute| &minute.counts));
+        let slot = minute.div_euclid(SLOT);
+        let first = slot - DAY / SLOT + 1;
+        let day = History::of(first, SLOT, DAY / SLOT, |at| self.slots.get(&at).map(|slot| &slot.counts));
+        let mut top: BTreeMap<Series, Top> = BTreeMap::new();
+        let hours = self.minutes.range(minute - HOUR + 1..).map(|(_, minute)| (&minute.counts, true));
+        for (counts, is_hour) in hours.chain(self.slots.values().map(|slot| (&slot.counts, false))) {
+            for (series, count) in &counts.0 {
+                let top = top.entry(*series).or_insert(Top { series: *series, hour: 0, day: 0 });
+                *(if is_hour { &mut top.hour } else { &mut top.day }) += count;
+            }
+        }
+        let mut top: Vec<Top> = top.into_values().collect();
+        top.sort_by_key(|top| (Reverse((top.day, top.hour)), top.series));
+        let mut findings = self.episodes.active(&self.minutes, minute);
+        findings.extend(self.ended.iter().cloned());
+        let recent = self.recent.iter().rev().cloned().collect();
+        let mut calls = [[0; Category::ALL.len()]; WINDOWS.len()];
+        for (counts, of_window) in calls.iter_mut().zip(&mut self.calls) {
+            for (count, category) in counts.iter_mut().zip(Category::ALL) {
+                *count = of_window.get_mut(&category).map_or(0, Calls::count);
+            }
+        }
+        View { at: now, findings, hour, day, top, recent, calls, rules: Arc::clone(&self.rules) }
+    }
+}
+
+impl View {
+    /// What is to be seen before anything was reported.
+    pub fn empty(rules: Arc<Rules>, at: Timestamp) -> View {
+        Diagnosis::new(rules).view(at)
+    }
+
+    /// The findings that hold.
+    pub fn active(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| finding.active)
+    }
+}
+
+impl History {
+    /// `steps` steps of `width` minutes, of which the first has the number `first`.
+    pub(super) fn of<'a>(first: i64, width: i64, steps: i64, counts: impl Fn(i64) -> Option<&'a Counts>) -> History {
+        let zeros = || vec![0; usize::try_from(steps).unwrap_or(0)];
+        let mut categories: BTreeMap<Category, Vec<u64>> =
+            Category::ALL.into_iter().map(|category| (category, zeros())).collect();
+        for step in 0..steps {
+            for (category, count) in counts(first + step).map(Counts::categories).unwrap_or_default() {
+                if let Some(of_step) = categories.get_mut(&category).and_then(|all| all.get_mut(step as usize)) {
+                    *of_step += count;
+                }
+            }
+        }
+        History { start: start(first * width), step_seconds: 60 * width, categories }
+    }
+
+    /// Reports of all steps by category, those without any left out.
+    pub fn totals(&self) -> Vec<(Category, u64)> {
+        let sums = self.categories.iter().map(|(category, counts)| (*category, counts.iter().sum()));
+        sums.filter(|(_, sum)| *sum > 0).collect()
+    }
+
+    /// The most that one step holds of all categories together.
+    pub fn peak(&self) -> u64 {
+        let steps = self.categories.values().map(Vec::len).max().unwrap_or(0);
+        (0..steps).map(|step| self.categories.values().map(|counts| counts[step]).sum()).max().unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+    use crate::catalog::Catalog;
+    use crate::record::Code;
+
+    struct Rig {
+        diagnosis: Diagnosis,
+        catalog: Catalog,
+        now: Timestamp,
+        source: Arc<str>,
+    }
+
+    impl Rig {
+        fn new() -> Rig {
+            let now = Timestamp::from_second(1_790_000_000).unwrap();
+            let diagnosis = Diagnosis::new(Arc::new(Rules::embedded()));
+            Rig { diagnosis, catalog: Catalog::embedded(), now, source: "a".into() }
+        }
+
+        /// Reports `times` errors of a record that is `age` minutes old, each of a call of its own.
+        fn report(&mut self, code: u32, times: u64, age: i64) {
+            let code = Code::new(code).unwrap();
+            for n in 0..times {
+                let text = format!("call CA{n:032x} failed with {code}, sip:bob@example.com");
+                let report = Report {
+                    at: self.now - SignedDuration::from_mins(age),
+                    code,
+                    category: self.catalog.category(code),
+                    source: &self.source,
+                    path: "app.log",
+                    place: (0, n),
+                    call: text.get(5..39),
+                    text: text.as_bytes(),
+                };
+                self.diagnosis.observe(&report, self.now);
+            }
+        }
+
+        fn pass(&mut self, minutes: i64) -> Vec<(String, bool)> {
+            let mut changes = Vec::new();
+            for _ in 0..minutes {
+                self.now += SignedDuration::from_mins(1);
+                changes.extend(self.judge());
+            }
+            changes
+        }
+
+        fn judge(&mut self) -> Vec<(String, bool)> {
+            let changes = self.diagnosis.advance(self.now, 1);
+            changes.into_iter().map(|finding| (finding.id, finding.active)).collect()
+        }
+    }
+
+    fn change(id: &str, active: bool) -> Vec<(String, bool)> {
+        vec![(id.to_owned(), active)]
+    }
+
+    #[test]
+    fn a_finding_begins_and_ends_with_its_evidence() {
+        let mut rig = Rig::new();
+        rig.report(53405, 2, 0);
+        assert_eq!(rig.judge(), []);
+        rig.report(53405, 4, 0);
+        assert_eq!(rig.judge(), change("ice-turn", true));
+        assert_eq!(rig.judge(), []);
+        let view = rig.diagnosis.view(rig.now);
+        let finding = view.active().next().unwrap();
+        assert_eq!((finding.count, finding.calls, finding.sources[0].count), (6, 4, 6));
+        assert_eq!(finding.codes, [CodeCount { code: Code::new(53405).unwrap(), count: 6 }]);
+        assert!(finding.first.as_ref().unwrap().text().contains("sip:[user]@"), "redacted");
+        // It goes on for hours, longer than minutes are kept, and all of it is counted.
+        for _ in 0..60 {
+            assert_eq!(rig.pass(5), []);
+            rig.report(53405, 6, 0);
+        }
+        let view = rig.diagnosis.view(rig.now);
+        assert_eq!(view.active().next().unwrap().count, 366);
+        assert_eq!(rig.pass(12), change("ice-turn", false));
+        let view = rig.diagnosis.view(rig.now);
+        let ended = &view.findings[0];
+        assert_eq!((ended.active, ended.count), (false, 366));
+        assert!(ended.end.unwrap() > ended.start);
+    }
+
+    use super::super::CodeCount;
+
+    #[test]
+    fn a_backlog_makes_no_storm() {
+        let mut rig = Rig::new();
+        for age in (11..=2000).rev().step_by(7) {
+            rig.report(53405, 20, age);
+            rig.report(20101, 20, age);
+            assert_eq!(rig.judge(), []);
+        }
+        let view = rig.diagnosis.view(rig.now);
+        assert!(view.findings.is_empty());
+        assert!(view.day.peak() > 0 && view.hour.peak() > 0);
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut rig = Rig::new();
+        for n in 0..3000 {
+            rig.report(10_000 + n * 13 % 80_000, 1, i64::from(n % 7));
+            rig.pass(1);
+        }
+        for n in 0..3000 {
+            rig.report(10_000 + n * 13, 1, 0);
+        }
+        let diagnosis = &rig.diagnosis;
+        assert!(diagnosis.minutes.len() <= KEPT as usize && diagnosis.slots.len() <= (DAY / SLOT) as usize);
+        assert!(diagnosis.minutes.values().all(|minute| minute.counts.0.len() <= 512 + Category::ALL.len()));
+        assert_eq!(diagnosis.recent.len(), RECENT);
+    }
+
+    #[test]
+    fn calls_leave_the_windows() {
+        let mut rig = Rig::new();
+        rig.report(53405, 30, 0);
+        rig.report(20101, 7, 90);
+        rig.judge();
+        let calls = |rig: &mut Rig| rig.diagnosis.view(rig.now).calls.map(|of| (of[0], of[2]));
+        assert_eq!(calls(&mut rig), [(0, 30), (7, 30)]);
+        rig.pass(70);
+        assert_eq!(calls(&mut rig), [(0, 0), (7, 30)]);
+        rig.pass(DAY);
+        assert_eq!(calls(&mut rig), [(0, 0), (0, 0)]);
+    }
+
+    #[test]
+    fn histories_end_now() {
+        let mut rig = Rig::new();
+        rig.report(53405, 3, 0);
+        rig.report(53405, 2, 59);
+        rig.report(53405, 1, 60);
+        let view = rig.diagnosis.view(rig.now);
+        let media = &view.hour.categories[&Category::Media];
+        assert_eq!((media.len(), media[0], media[59], view.hour.totals()), (60, 2, 3, vec![(Category::Media, 5)]));
+        assert_eq!((view.day.categories[&Category::Media].len(), view.day.totals()), (144, vec![(Category::Media, 6)]));
+        assert_eq!((view.top[0].hour, view.top[0].day), (5, 6));
+        assert_eq!(view.recent.len(), 6);
+    }
+}
