@@ -15,6 +15,7 @@ use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::catalog::Catalog;
 use crate::detect::{Detector, Rules};
+use crate::diagnose;
 
 /// Finds, explains and counts the Twilio error codes that logs report.
 #[derive(Debug, Parser)]
@@ -28,7 +29,7 @@ pub struct Arguments {
     /// Lay a catalogue over the embedded one (repeatable; later files win)
     #[arg(long, global = true, value_name = "FILE")]
     catalog: Vec<PathBuf>,
-    /// Put detection rules in front of the embedded ones (repeatable)
+    /// Put rules of detection and diagnosis in front of the embedded ones (repeatable)
     #[arg(long, global = true, value_name = "FILE")]
     rules: Vec<PathBuf>,
 }
@@ -107,5 +108,7 @@ fn detector(catalogs: &[PathBuf], rules: &[PathBuf]) -> anyhow::Result<Detector>
         }
     }
     let rules = rules.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
-    Ok(Detector::new(Arc::new(catalog), Arc::new(Rules::layered(&rules)?)))
+    let detector = Detector::new(Arc::new(catalog), Arc::new(Rules::layered(&rules)?));
+    // Without files of rules the embedded ones are in place.
+    Ok(if rules.is_empty() { detector } else { detector.diagnosing(Arc::new(diagnose::Rules::layered(&rules)?)) })
 }

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use anyhow::bail;
 
 use crate::detect::{Assume, Detector, Verdict};
+use crate::diagnose;
 use crate::output::escape;
+use crate::problem::Problem;
 
 /// What to explain.
 #[derive(Debug, clap::Args)]
@@ -78,8 +80,10 @@ pub fn check(detector: &Detector) -> anyhow::Result<ExitCode> {
     for failure in &failures {
         writeln!(anstream::stderr(), "twdiag: {failure}")?;
     }
-    let (rules, codes) = (detector.rules().all().len(), detector.catalog().entries().len());
-    writeln!(anstream::stdout(), "{rules} rules, {codes} codes, {} failures", failures.len())?;
+    let (rules, findings) = (detector.rules().all().len(), detector.findings().all().len());
+    let codes = detector.catalog().entries().len();
+    let count = failures.len();
+    writeln!(anstream::stdout(), "{rules} rules, {findings} findings, {codes} codes, {count} failures")?;
     Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
@@ -102,6 +106,7 @@ fn failures(detector: &Detector) -> Vec<String> {
             }
         }
     }
+    failures.extend(diagnose::failures(detector.findings(), detector.catalog()).iter().map(Problem::to_string));
     failures
 }
 

@@ -15,6 +15,7 @@ mod wrapping;
 use std::sync::Arc;
 
 use crate::catalog::Catalog;
+use crate::diagnose;
 use crate::record::{Code, Match};
 
 pub use rules::{Rule, Rules, RulesError, Verdict};
@@ -94,17 +95,23 @@ pub struct Scanned {
     pub truncated_lines: u64,
 }
 
-/// The rules and the catalogue, compiled; shared by every thread.
+/// The catalogue and all rules, compiled; shared by every thread.
 #[derive(Clone, Debug)]
 pub struct Detector {
     catalog: Arc<Catalog>,
     rules: Arc<Rules>,
+    findings: Arc<diagnose::Rules>,
 }
 
 impl Detector {
-    /// Brings the rules and a catalogue together.
+    /// Brings the rules and a catalogue together, with the embedded rules of diagnosis.
     pub fn new(catalog: Arc<Catalog>, rules: Arc<Rules>) -> Detector {
-        Detector { catalog, rules }
+        Detector { catalog, rules, findings: diagnose::Rules::embedded() }
+    }
+
+    /// The same with these rules of diagnosis.
+    pub fn diagnosing(self, findings: Arc<diagnose::Rules>) -> Detector {
+        Detector { findings, ..self }
     }
 
     /// The catalogue in use.
@@ -115,6 +122,11 @@ impl Detector {
     /// The rules in use.
     pub fn rules(&self) -> &Arc<Rules> {
         &self.rules
+    }
+
+    /// The rules of diagnosis in use.
+    pub fn findings(&self) -> &Arc<diagnose::Rules> {
+        &self.findings
     }
 
     /// A scanner for one thread, with buffers of its own.

@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn every_finding_holds_in_its_examples_and_no_other_does() {
-        let (rules, catalog) = (Arc::new(Rules::embedded()), Catalog::embedded());
+        let (rules, catalog) = (Rules::embedded(), Catalog::embedded());
         let failures: Vec<String> = failures(&rules, &catalog).iter().map(Problem::to_string).collect();
         assert!(failures.is_empty(), "{}", failures.join("\n"));
         for (index, rule) in rules.all().iter().enumerate() {

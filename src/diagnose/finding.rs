@@ -126,8 +126,10 @@ pub(super) fn holds(rule: &Rule, minutes: &Minutes, now: i64, width: i64, source
     }
     let in_window = || minutes.range(now - window + 1..=now).map(|(_, minute)| minute);
     let is_spread = {
-        let reporting: BTreeSet<&Arc<str>> =
-            in_window().flat_map(|minute| minute.cells(&rule.codes)).flat_map(|(_, cell)| cell.sources.keys()).collect();
+        let reporting: BTreeSet<&Arc<str>> = in_window()
+            .flat_map(|minute| minute.cells(&rule.codes))
+            .flat_map(|(_, cell)| cell.sources.keys())
+            .collect();
         match rule.spread {
             Spread::AtLeast(least) => reporting.len() >= least.min(sources),
             Spread::All => reporting.len() >= sources.max(2),

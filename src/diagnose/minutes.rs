@@ -89,7 +89,7 @@ impl Excerpt {
             let redacted = redact(&self.raw);
             let redacted = redacted.trim_end();
             let end = if self.is_cut { redacted.len().saturating_sub(MARGIN) } else { redacted.len().min(SHOWN) };
-            let end = redacted.floor_char_boundary(end);
+            let end = (0..=end).rev().find(|end| redacted.is_char_boundary(*end)).unwrap_or(0);
             let (shown, rest) = redacted.split_at(end);
             format!("{shown}{}", if self.is_cut || !rest.is_empty() { "…" } else { "" })
         })

@@ -287,7 +287,7 @@ mod tests {
     impl Rig {
         fn new() -> Rig {
             let now = Timestamp::from_second(1_790_000_000).unwrap();
-            let diagnosis = Diagnosis::new(Arc::new(Rules::embedded()));
+            let diagnosis = Diagnosis::new(Rules::embedded());
             Rig { diagnosis, catalog: Catalog::embedded(), now, source: "a".into() }
         }
 

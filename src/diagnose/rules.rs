@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use jiff::SignedDuration;
 use serde::Deserialize;
@@ -198,8 +198,12 @@ fn one() -> u64 {
 
 impl Rules {
     /// The rules compiled into the binary.
-    pub fn embedded() -> Rules {
-        Rules::layered(&[]).unwrap_or_else(|error| panic!("the embedded findings are tested: {error}"))
+    pub fn embedded() -> Arc<Rules> {
+        static EMBEDDED: LazyLock<Arc<Rules>> = LazyLock::new(|| {
+            let rules = Rules::layered(&[]);
+            Arc::new(rules.unwrap_or_else(|error| panic!("the embedded findings are tested: {error}")))
+        });
+        Arc::clone(&EMBEDDED)
     }
 
     /// The users' findings in front of the embedded ones, and in the place of those with the same id. Each file is a
@@ -401,8 +405,7 @@ impl Builder {
                 match self.all.iter().position(|rule| rule.id == id) {
                     Some(other) => self.all[index].unless.push(other),
                     None => {
-                        (self.path, self.text) =
-                            (Arc::clone(&self.all[index].path), Arc::clone(&self.all[index].text));
+                        (self.path, self.text) = (Arc::clone(&self.all[index].path), Arc::clone(&self.all[index].text));
                         let near = suggestion(&id, self.all.iter().map(|rule| rule.id.as_str()));
                         let help = near.map_or_else(
                             || "name another finding, or leave it out".to_owned(),

@@ -148,7 +148,7 @@ mod tests {
 
     fn filled(reports: impl IntoIterator<Item = (u64, i64, usize)>) -> Timeline {
         let catalog = Catalog::embedded();
-        let mut timeline = Timeline::new(Arc::new(Rules::embedded()));
+        let mut timeline = Timeline::new(Rules::embedded());
         for (place, minute, code) in reports {
             let code = Code::new(CODES[code % CODES.len()]).unwrap();
             let call = format!("CA{:032x}", place / 2);

@@ -7,6 +7,7 @@ mod binary;
 mod catalog;
 mod dashboards;
 mod doctor;
+mod diagnose;
 mod explain;
 mod follow;
 mod kept;

@@ -25,6 +25,9 @@ struct File {
     evidence: BTreeMap<String, Spanned<String>>,
     #[serde(default)]
     rule: Vec<Spanned<RuleText>>,
+    /// What [`crate::diagnose`] reads.
+    #[serde(default, rename = "finding")]
+    _finding: serde::de::IgnoredAny,
 }
 
 /// One rule as it was written.
