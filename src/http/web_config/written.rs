@@ -93,18 +93,20 @@ pub(super) type Read<'a> = &'a mut dyn FnMut(&Path) -> io::Result<Vec<u8>>;
 /// Everything that is wrong in it and in the files that it names.
 pub(super) fn understand(path: &Path, text: &str, read: Read<'_>) -> Result<Understood, Problems> {
     let shown = path.display().to_string();
-    let written: Written = if text.trim().is_empty() {
-        Written::default()
+    let options = serde_saphyr::options! { with_snippet: false, strict_booleans: true };
+    // A file of comments alone holds nothing, which is not null to the parser.
+    let written: Option<Written> = if text.trim().is_empty() {
+        None
     } else {
-        let options = serde_saphyr::options! { with_snippet: false, strict_booleans: true };
         serde_saphyr::from_str_with_options(text, options).map_err(|error| {
             let at = error.location().map_or(text.len()..text.len(), |location| span(text, location));
-            let (message, help) = simple(&error.without_snippet().to_string());
+            let (message, help) =
+                simple(&error.without_snippet().render_with_formatter(&serde_saphyr::UserMessageFormatter));
             Problems(vec![Problem { path: shown.clone(), text: text.into(), span: at, message, help }])
         })?
     };
     let mut reader = Reader { path, text, read, problems: Vec::new() };
-    let understood = reader.understand(written);
+    let understood = reader.understand(written.unwrap_or_default());
     let found = reader.problems;
     if found.is_empty() {
         return Ok(understood);
@@ -468,13 +470,19 @@ fn masked(text: &str, span: &Range<usize>) -> Arc<str> {
 /// A parser's message in our form, and a suggestion for a misspelt key.
 fn simple(message: &str) -> (String, Option<String>) {
     let message = message.lines().next().unwrap_or_default();
-    let message = message.split_once(": ").filter(|(start, _)| start.starts_with("line ")).map_or(message, |(_, m)| m);
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    let help = match quoted.next() {
-        Some(word) if message.contains("unknown") => {
-            suggestion(word, quoted).map(|near| format!("did you mean `{near}`?"))
+    // The place is shown apart.
+    let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
+    match message.split_once(", expected one of ") {
+        Some((unknown, known)) => {
+            let word = unknown.split('`').nth(1).unwrap_or_default();
+            let near = suggestion(word, known.split(", ").map(|word| word.trim_matches('`')));
+            let help =
+                near.map_or_else(|| format!("these are known: {known}"), |near| format!("did you mean `{near}`?"));
+            (unknown.to_owned(), Some(help))
         }
-        _ => None,
-    };
-    (message.trim_end_matches('.').to_owned(), help)
+        None => (message.to_owned(), None),
+    }
 }
+
+#[cfg(test)]
+mod tests;
