@@ -97,13 +97,7 @@ fn exchange(mut stream: impl Read + Write, host: &str, url: &Uri, deadline: Inst
 }
 
 /// The same over TLS. A server that wants our certificate lives, though it tells us nothing else.
-fn exchange_encrypted(
-    stream: TcpStream,
-    name: &str,
-    host: &str,
-    url: &Uri,
-    deadline: Instant,
-) -> io::Result<u16> {
+fn exchange_encrypted(stream: TcpStream, name: &str, host: &str, url: &Uri, deadline: Instant) -> io::Result<u16> {
     let provider = Arc::new(ring::default_provider());
     let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()

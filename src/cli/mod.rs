@@ -3,6 +3,7 @@
 pub mod codes;
 pub mod doctor;
 pub mod follow;
+pub mod healthcheck;
 pub mod scan;
 pub mod why;
 
@@ -48,6 +49,8 @@ enum Command {
     Check,
     /// Look for what would make twdiag miss something, and name the mend
     Doctor(doctor::Arguments),
+    /// Ask the running daemon whether it lives
+    Healthcheck(healthcheck::Arguments),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -75,8 +78,13 @@ pub enum Format {
 /// # Errors
 /// What cannot be used: the message says where and what to do.
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    if let Some(Command::Healthcheck(healthcheck)) = &arguments.command {
+        // Asked every few seconds: no rules are compiled for it.
+        return healthcheck::run(healthcheck);
+    }
     let detector = detector(&arguments.catalog, &arguments.rules)?;
     match arguments.command {
+        Some(Command::Healthcheck(healthcheck)) => healthcheck::run(&healthcheck),
         None => follow::run(&arguments.follow, &detector),
         Some(Command::Scan(scan)) => scan::run(&scan, &detector),
         Some(Command::Explain(explain)) => codes::explain(&explain, detector.catalog()),

@@ -8,9 +8,11 @@ mod tls;
 mod users;
 mod web_config;
 
+use std::io::Write;
+
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::sync::{mpsc, oneshot};
@@ -44,14 +46,37 @@ pub fn router(site: Site) -> Router {
         .with_state(site)
 }
 
-async fn metrics_page(State(site): State<Site>) -> Response {
-    match metrics::render(site.handle.publish().await) {
-        Ok(page) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page).into_response(),
+async fn metrics_page(State(site): State<Site>, asked: HeaderMap) -> Response {
+    let page = match metrics::render(site.handle.publish().await) {
+        Ok(page) => page,
         Err(error) => {
             tracing::error!(%error, "the page cannot be rendered");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
         }
+    };
+    let head = [
+        (header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"),
+        (header::VARY, header::ACCEPT_ENCODING.as_str()),
+    ];
+    match packed(&page, &asked) {
+        Some(packed) => (head, [(header::CONTENT_ENCODING, "gzip")], packed).into_response(),
+        None => (head, page).into_response(),
     }
+}
+
+/// The page as gzip, where the client takes that: a tenth of the bytes, for less time than rendering takes.
+fn packed(page: &str, asked: &HeaderMap) -> Option<Vec<u8>> {
+    let is_taken = |coding: &str| {
+        let (name, quality) = coding.split_once(';').unwrap_or((coding, ""));
+        let quality = quality.trim().strip_prefix("q=").map_or(Ok(1.0), str::parse::<f32>);
+        name.trim().eq_ignore_ascii_case("gzip") && quality.is_ok_and(|quality| quality > 0.0)
+    };
+    let mut accepted = asked.get_all(header::ACCEPT_ENCODING).into_iter().filter_map(|value| value.to_str().ok());
+    if !accepted.any(|value| value.split(',').any(is_taken)) {
+        return None;
+    }
+    let mut packer = flate2::write::GzEncoder::new(Vec::with_capacity(page.len() / 8), flate2::Compression::fast());
+    packer.write_all(page.as_bytes()).and_then(|()| packer.finish()).ok()
 }
 
 async fn ready(State(site): State<Site>) -> impl IntoResponse {

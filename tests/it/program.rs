@@ -52,7 +52,7 @@ impl Serving {
         let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
         let address = loop {
             let line = stderr.next().expect("the address is printed").unwrap();
-            if let Some((_, rest)) = line.split_once("http://") {
+            if let Some((_, rest)) = line.split_once("http://").or_else(|| line.split_once("https://")) {
                 break rest.trim_end_matches("/metrics").to_owned();
             }
         };

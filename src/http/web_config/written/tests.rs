@@ -24,7 +24,7 @@ fn problems(text: &str, files: &[(&str, &str)]) -> Vec<String> {
     problems
         .iter()
         .map(|problem| {
-            let before = &problem.text[..problem.span.start];
+            let before = problem.text.get(..problem.span.start).unwrap();
             let (line, column) = (before.matches('\n').count() + 1, before.rsplit('\n').next().unwrap().len() + 1);
             let help = problem.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
             format!("{line}:{column} {}{help}", problem.message)
@@ -116,7 +116,7 @@ fn what_cannot_be_read_is_named_with_its_place() {
     check("tls_server_config:\n  cert_flie: a.crt\n", &["2:3 unknown field `cert_flie`; did you mean `cert_file`?"]);
     check("http_server_config:\n  http2: maybe\n", &["2:10 invalid boolean (true or false expected)"]);
     check("basic_auth_users:\n  alice: x\n  alice: y\n", &["3:3 duplicate mapping key `alice` is not allowed here"]);
-    check("a: [", &["1:5 unexpected end of input"]);
+    check("rate_limit: [", &["1:13 expected mapping start"]);
 }
 
 #[test]
