@@ -13,6 +13,7 @@ mod explain;
 mod follow;
 mod http;
 mod kept;
+mod kubernetes;
 mod output;
 mod picture;
 mod program;
