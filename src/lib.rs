@@ -23,4 +23,8 @@ pub mod doctor;
 pub mod sandbox;
 pub mod systemd;
 pub mod output;
+pub mod logging;
+pub mod signal;
+pub mod config;
+pub mod app;
 pub mod cli;

@@ -1,15 +1,12 @@
 //! Arguments in, exit code out.
 
-use std::io::{ErrorKind, IsTerminal, Write};
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
 use twdiag::cli::{self, Arguments};
 
 fn main() -> ExitCode {
-    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
-    log.with_target(false).init();
-    match cli::run(Arguments::parse()) {
+    match cli::run(Arguments::read()) {
         Ok(code) => code,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {

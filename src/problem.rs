@@ -50,6 +50,15 @@ impl Problem {
     }
 }
 
+impl Problem {
+    /// The line and the column, in characters, both counted from one.
+    pub fn position(&self) -> (usize, usize) {
+        let before = self.text.get(..self.span.start).unwrap_or(&self.text);
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        (before.matches('\n').count() + 1, line.chars().count() + 1)
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let end = self.span.end.clamp(self.span.start.min(self.text.len()), self.text.len());

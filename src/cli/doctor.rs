@@ -4,15 +4,16 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::follow::Listen;
+use crate::config::{Config, Listen};
 use crate::doctor::{self, Host, Observation, Setup, Verdict};
+use crate::http::WebConfig;
 use crate::output::escape;
 use crate::tail::{Input, Source};
 
 /// What would be run.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// What would be followed: files, directories (their files) and globs
+    /// What would be followed besides what the configuration names: files, directories (their files) and globs
     #[arg(value_name = "PATH|GLOB")]
     paths: Vec<String>,
     /// Where the page would be served
@@ -42,18 +43,18 @@ enum Format {
 ///
 /// # Errors
 /// Those of standard output.
-pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+pub fn run(arguments: &Arguments, config: Config) -> anyhow::Result<ExitCode> {
     let source = |path: &String| Source { name: path.as_str().into(), input: Input::Pattern(path.clone()) };
-    let listen = match arguments.listen {
-        Some(Listen::At(address)) => Some(address),
-        Some(Listen::None) => None,
-        None => Some(super::follow::DEFAULT.parse()?),
+    let listen = match arguments.listen.unwrap_or(config.page.listen) {
+        Listen::At(address) => Some(address),
+        Listen::None => None,
     };
+    let web = config.page.web_config.as_deref().map(WebConfig::open).transpose()?;
     let setup = Setup {
-        sources: arguments.paths.iter().map(source).collect(),
-        state: arguments.state.clone(),
+        sources: config.plan.sources.into_iter().chain(arguments.paths.iter().map(source)).collect(),
+        state: arguments.state.clone().or(config.plan.state),
         listen,
-        is_guarded: false,
+        is_guarded: web.is_some_and(|web| web.is_protected()),
     };
     let seen = doctor::examine(&setup, &Host::below(&arguments.root));
     let mut out = anstream::stdout().lock();

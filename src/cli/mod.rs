@@ -9,30 +9,69 @@ pub mod why;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
-use anyhow::Context;
-use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
-use crate::catalog::Catalog;
-use crate::detect::{Detector, Rules};
-use crate::diagnose;
+use crate::config::Given;
+use crate::logging::{self, Log};
+use crate::problem::Problems;
 
 /// Finds, explains and counts the Twilio error codes that logs report.
 #[derive(Debug, Parser)]
-#[command(version, args_conflicts_with_subcommands = true)]
-#[group(id = "global")]
+#[command(version)]
+#[group(id = "twdiag")]
 pub struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
     follow: follow::Arguments,
+    #[command(flatten)]
+    global: Global,
+}
+
+/// What every command takes, before or after its name.
+#[derive(Clone, Debug, Args)]
+#[group(id = "global")]
+pub struct Global {
+    /// Read a configuration file
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Lay a catalogue over the embedded one (repeatable; later files win)
     #[arg(long, global = true, value_name = "FILE")]
     catalog: Vec<PathBuf>,
     /// Put rules of detection and diagnosis in front of the embedded ones (repeatable)
     #[arg(long, global = true, value_name = "FILE")]
     rules: Vec<PathBuf>,
+    /// What to log: a level, and others by module, as in `info,twdiag::tail=debug` [default: info]
+    #[arg(long, global = true, value_name = "LEVEL")]
+    log_level: Option<logging::Level>,
+    /// How to log [default: text on a terminal, json otherwise]
+    #[arg(long, global = true, value_enum)]
+    log_format: Option<logging::Format>,
+}
+
+impl Global {
+    /// What the configuration file says, with these options over it.
+    fn given(&self) -> Result<Given, Problems> {
+        let mut given = Given::read(self.config.as_deref())?;
+        for file in &self.catalog {
+            let file = given.typed("--catalog", &file.display().to_string(), file.clone());
+            given.written.catalog.push(file);
+        }
+        for file in &self.rules {
+            let file = given.typed("--rules", &file.display().to_string(), file.clone());
+            given.written.rules.push(file);
+        }
+        if let Some(level) = &self.log_level {
+            given.written.log_level = level.clone();
+        }
+        if let Some(format) = self.log_format {
+            given.written.log_format = format;
+        }
+        Ok(given)
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -73,50 +112,62 @@ pub enum Format {
     Csv,
 }
 
+impl Arguments {
+    /// Reads the command line; one that cannot be used ends the process with a message.
+    pub fn read() -> Arguments {
+        let matches = Arguments::command().get_matches();
+        let read = match misplaced(&matches) {
+            Some(error) => Err(error),
+            None => Arguments::from_arg_matches(&matches),
+        };
+        read.unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// What belongs to following and stands before a command's name.
+fn misplaced(matches: &ArgMatches) -> Option<clap::Error> {
+    let command = matches.subcommand_name()?;
+    let options = follow::Arguments::augment_args(clap::Command::new("follow"));
+    let typed =
+        |argument: &&clap::Arg| matches.value_source(argument.get_id().as_str()) == Some(ValueSource::CommandLine);
+    let wrong = options.get_arguments().find(typed)?;
+    let wrong = wrong.get_long().map_or("a PATH".to_owned(), |long| format!("`--{long}`"));
+    let message = format!(
+        "{wrong} before `{command}` is of no use: options of a command stand behind its name, and a file of that name \
+         is followed as `./{command}`"
+    );
+    Some(Arguments::command().error(ErrorKind::ArgumentConflict, message))
+}
+
 /// Runs what the arguments ask for.
 ///
 /// # Errors
 /// What cannot be used: the message says where and what to do.
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    if let Some(Command::Healthcheck(healthcheck)) = &arguments.command {
+    let command = match arguments.command {
+        None => return follow::run(&arguments.follow, &arguments.global),
         // Asked every few seconds: no rules are compiled for it.
-        return healthcheck::run(healthcheck);
-    }
-    let detector = detector(&arguments.catalog, &arguments.rules)?;
-    match arguments.command {
-        Some(Command::Healthcheck(healthcheck)) => healthcheck::run(&healthcheck),
-        None => follow::run(&arguments.follow, &detector),
-        Some(Command::Scan(scan)) => scan::run(&scan, &detector),
-        Some(Command::Explain(explain)) => codes::explain(&explain, detector.catalog()),
-        Some(Command::Codes(codes)) => codes::run(&codes, detector.catalog()),
-        Some(Command::Why(why)) => why::run(&why, &detector),
-        Some(Command::Doctor(doctor)) => doctor::run(&doctor),
-        Some(Command::Check) => why::check(&detector),
+        Some(Command::Healthcheck(healthcheck)) => return healthcheck::run(&healthcheck),
         Some(Command::Completions { shell }) => {
             clap_complete::generate(shell, &mut Arguments::command(), "twdiag", &mut std::io::stdout());
-            Ok(ExitCode::SUCCESS)
+            return Ok(ExitCode::SUCCESS);
         }
         Some(Command::Man) => {
             clap_mangen::Man::new(Arguments::command()).render(&mut std::io::stdout())?;
-            Ok(ExitCode::SUCCESS)
+            return Ok(ExitCode::SUCCESS);
         }
-    }
-}
-
-fn detector(catalogs: &[PathBuf], rules: &[PathBuf]) -> anyhow::Result<Detector> {
-    let read = |path: &PathBuf| -> anyhow::Result<(String, String)> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        Ok((path.display().to_string(), text))
+        Some(command) => command,
     };
-    let mut catalog = Catalog::embedded();
-    for path in catalogs {
-        let (path, text) = read(path)?;
-        for conflict in catalog.layer(&path, &text)?.conflicts {
-            tracing::warn!(code = conflict.code.get(), field = conflict.field, file = path, "this file's text wins");
-        }
+    let config = arguments.global.given()?.build()?;
+    Log::start(&config.log.0, config.log.1)?;
+    config.warn();
+    let detector = config.detector.clone();
+    match command {
+        Command::Doctor(doctor) => doctor::run(&doctor, config),
+        Command::Scan(scan) => scan::run(&scan, &detector),
+        Command::Explain(explain) => codes::explain(&explain, detector.catalog()),
+        Command::Codes(codes) => codes::run(&codes, detector.catalog()),
+        Command::Why(why) => why::run(&why, &detector),
+        Command::Check | Command::Healthcheck(_) | Command::Completions { .. } | Command::Man => why::check(&detector),
     }
-    let rules = rules.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
-    let detector = Detector::new(Arc::new(catalog), Arc::new(Rules::layered(&rules)?));
-    // Without files of rules the embedded ones are in place.
-    Ok(if rules.is_empty() { detector } else { detector.diagnosing(Arc::new(diagnose::Rules::layered(&rules)?)) })
 }

@@ -93,7 +93,8 @@ pub enum Input {
 }
 
 /// Where reading begins in files that are there at the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum StartAt {
     /// Only what is written from now on.
     #[default]

@@ -53,7 +53,7 @@ impl Serving {
         let address = loop {
             let line = stderr.next().expect("the address is printed").unwrap();
             if let Some((_, rest)) = line.split_once("http://").or_else(|| line.split_once("https://")) {
-                break rest.trim_end_matches("/metrics").to_owned();
+                break rest.split_once("/metrics").unwrap().0.to_owned();
             }
         };
         std::thread::spawn(move || stderr.for_each(drop));

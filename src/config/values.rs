@@ -1,0 +1,168 @@
+//! Values as users write them: one way to read each, on the command line and in the file.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Where the page is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// Nowhere.
+    None,
+    /// At an address and port.
+    At(SocketAddr),
+}
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Listen, String> {
+        match text {
+            "none" => Ok(Listen::None),
+            _ => text
+                .parse()
+                .map(Listen::At)
+                .map_err(|_| format!("`{text}` is no address: give one with a port, 127.0.0.1:9853, or `none`")),
+        }
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Listen::None => f.write_str("none"),
+            Listen::At(address) => address.fmt(f),
+        }
+    }
+}
+
+/// How matches are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Output {
+    /// `pretty` on a terminal, `json` otherwise
+    #[default]
+    Auto,
+    /// For people, in colour
+    Pretty,
+    /// One object a line
+    Json,
+    /// Not at all
+    None,
+}
+
+/// A length of time, written with its unit: `500ms`, `10s`, `2m`, `1h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Time(pub Duration);
+
+/// The units of a [`Time`], in milliseconds, the largest first.
+const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+
+impl FromStr for Time {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Time, String> {
+        let (number, unit) = text.split_at(text.bytes().take_while(u8::is_ascii_digit).count());
+        let factor = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, factor)| *factor);
+        let milliseconds =
+            number.parse::<u64>().ok().zip(factor).and_then(|(number, factor)| number.checked_mul(factor));
+        match milliseconds {
+            Some(milliseconds) => Ok(Time(Duration::from_millis(milliseconds))),
+            None => {
+                Err(format!("`{text}` is no length of time: give a whole number and its unit, 500ms, 10s, 2m or 1h"))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let milliseconds = self.0.as_millis() as u64;
+        if milliseconds == 0 {
+            return f.write_str("0s");
+        }
+        let (unit, factor) =
+            UNITS.into_iter().find(|(_, factor)| milliseconds.is_multiple_of(*factor)).unwrap_or(("ms", 1));
+        write!(f, "{}{unit}", milliseconds / factor)
+    }
+}
+
+/// A value that is read by [`FromStr`], wherever it stands.
+trait Value: FromStr<Err = String> {
+    /// What it is, as in "expected …".
+    const WHAT: &'static str;
+}
+
+impl Value for Listen {
+    const WHAT: &'static str = "an address with a port, \"127.0.0.1:9853\", or \"none\"";
+}
+
+impl Value for Time {
+    const WHAT: &'static str = "a length of time with its unit, such as \"10s\"";
+}
+
+/// Reads a value from text.
+struct Read<T>(PhantomData<T>);
+
+impl<T: Value> serde::de::Visitor<'_> for Read<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(T::WHAT)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for Listen {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Listen, D::Error> {
+        deserializer.deserialize_any(Read(PhantomData))
+    }
+}
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Time, D::Error> {
+        deserializer.deserialize_any(Read(PhantomData))
+    }
+}
+
+impl Serialize for Listen {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, shown: Option<&str>) {
+        assert_eq!(text.parse::<Time>().ok().map(|time| time.to_string()).as_deref(), shown, "{text}");
+    }
+
+    #[test]
+    fn times_have_units() {
+        check("10s", Some("10s"));
+        check("60s", Some("1m"));
+        check("1500ms", Some("1500ms"));
+        check("0s", Some("0s"));
+        check("48h", Some("2d"));
+        for bad in ["", "10", "s", "-1s", "1.5s", "10 s", "1w", "99999999999999999999s", "9999999999999999d"] {
+            check(bad, None);
+        }
+    }
+}

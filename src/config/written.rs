@@ -1,0 +1,216 @@
+//! A configuration as it was written, in a file and on the command line, with the place of each value.
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use toml::Spanned;
+use toml::de::{DeArray, DeTable, DeValue};
+
+use super::values::{Listen, Output, Time};
+use super::variables::{self, Lookup};
+use crate::logging;
+use crate::problem::{Problem, Problems};
+use crate::tail::StartAt;
+
+/// Everything that can be configured, with what holds where nothing was written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Written {
+    /// Where the page is served.
+    pub listen: Listen,
+    /// The directory that keeps offsets and counts over restarts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<Spanned<PathBuf>>,
+    /// Catalogues to lay over the embedded one; later ones win.
+    pub catalog: Vec<Spanned<PathBuf>>,
+    /// Files of detection rules to put in front of the embedded ones.
+    pub rules: Vec<Spanned<PathBuf>>,
+    /// How matches are printed.
+    pub output: Output,
+    /// What is logged.
+    pub log_level: logging::Level,
+    /// How it is logged.
+    pub log_format: logging::Format,
+    /// The file that says how to serve over TLS and to whom.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub web_config: Option<Spanned<PathBuf>>,
+    /// Whether `POST /-/reload` reads the configuration again.
+    pub enable_reload: bool,
+    /// Whether a change of the configuration's files does.
+    pub watch_config: bool,
+    /// How long a series that was born late is shown at 0 at most.
+    pub announce: Time,
+    /// Distinct uncatalogued codes that get series of their own.
+    pub uncatalogued: usize,
+    /// How long reading may take after the request to stop.
+    pub drain: Time,
+    /// How long the page is served after the end of standard input.
+    pub linger: Time,
+    /// What to follow.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub source: Vec<Source>,
+}
+
+impl Default for Written {
+    fn default() -> Written {
+        Written {
+            listen: Listen::At(([127, 0, 0, 1], 9853).into()),
+            state: None,
+            catalog: Vec::new(),
+            rules: Vec::new(),
+            output: Output::default(),
+            log_level: logging::Level::default(),
+            log_format: logging::Format::default(),
+            web_config: None,
+            enable_reload: false,
+            watch_config: false,
+            announce: Time(Duration::from_secs(60)),
+            uncatalogued: 100,
+            drain: Time(Duration::from_secs(10)),
+            linger: Time(Duration::ZERO),
+            source: Vec::new(),
+        }
+    }
+}
+
+/// One thing to follow.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// The value of the `source` label.
+    pub name: Spanned<String>,
+    /// Files, directories (their files) and globs; `-` is standard input.
+    pub paths: Vec<Spanned<String>>,
+    /// Where to begin in files that are there when the source is first seen.
+    #[serde(default)]
+    pub start_at: StartAt,
+}
+
+impl Source {
+    /// A source that the command line names.
+    pub(crate) fn of(name: &str, path: Spanned<String>) -> Source {
+        Source { name: Spanned::new(path.span(), name.to_owned()), paths: vec![path], start_at: StartAt::default() }
+    }
+}
+
+/// The texts that values were written in, behind one another: a span is a place in one of them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Texts {
+    /// The file's path and text, where there is a file. Its places are those of the file.
+    file: Option<(String, Arc<str>)>,
+    /// The command line, as far as it matters. Its places begin behind the file's.
+    command_line: String,
+}
+
+impl Texts {
+    fn base(&self) -> usize {
+        self.file.as_ref().map_or(0, |(_, text)| text.len() + 1)
+    }
+
+    /// Adds a word of the command line and gives its place.
+    pub(super) fn say(&mut self, word: &str) -> Range<usize> {
+        if !self.command_line.is_empty() {
+            self.command_line.push(' ');
+        }
+        let start = self.base() + self.command_line.len();
+        self.command_line.push_str(word);
+        start..start + word.len()
+    }
+
+    /// Whether the place is on the command line.
+    pub(super) fn is_command_line(&self, place: &Range<usize>) -> bool {
+        place.start >= self.base()
+    }
+
+    /// Something that is wrong at a place.
+    pub(super) fn problem(&self, place: Range<usize>, message: String, help: Option<String>) -> Problem {
+        match &self.file {
+            Some((path, text)) if !self.is_command_line(&place) => {
+                Problem { path: path.clone(), text: Arc::clone(text), span: place, message, help }
+            }
+            _ => {
+                let span = place.start - self.base()..place.end - self.base();
+                let (path, text) = ("command line".to_owned(), self.command_line.as_str().into());
+                Problem { path, text, span, message, help }
+            }
+        }
+    }
+}
+
+/// Reads the text of a file, which `path` names in messages.
+///
+/// # Errors
+/// Everything that is wrong in it.
+pub(super) fn parse(path: &str, text: &str, lookup: Lookup<'_>) -> Result<(Written, Texts), Problems> {
+    let shared: Arc<str> = text.into();
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let mut problems: Vec<Problem> = errors.iter().map(|error| Problem::toml(path, &shared, error)).collect();
+    if !problems.is_empty() {
+        return Err(Problems(problems));
+    }
+    let texts = Texts { file: Some((path.to_owned(), Arc::clone(&shared))), command_line: String::new() };
+    let (span, mut table) = (table.span(), table.into_inner());
+    variables::expand(&mut table, text, lookup, &mut |place, message, help| {
+        problems.push(texts.problem(place, message, Some(help)));
+    });
+    // The parser of values stops at the first error: what is wrong is taken out, and the rest is read again.
+    loop {
+        let root = Spanned::new(span.clone(), table.clone());
+        match Written::deserialize(toml::Deserializer::from(root)) {
+            Ok(written) if problems.is_empty() => return Ok((written, texts)),
+            Ok(_) => break,
+            Err(error) => {
+                let place = error.span();
+                problems.push(Problem::toml(path, &shared, &error));
+                if !place.is_some_and(|place| take_out(&mut table, &place)) {
+                    break;
+                }
+            }
+        }
+    }
+    problems.sort_by_key(|problem| problem.span.start);
+    Err(Problems(problems))
+}
+
+/// Removes the smallest entry that holds the place; whether there was one.
+fn take_out(table: &mut DeTable<'_>, place: &Range<usize>) -> bool {
+    let mut wrong = None;
+    for (key, value) in table.iter_mut() {
+        if holds(&key.span(), place) {
+            wrong = Some(key.clone());
+        } else if take_out_of(value, place) {
+            return true;
+        } else if holds(&value.span(), place) {
+            wrong = Some(key.clone());
+        }
+    }
+    wrong.is_some_and(|key| table.remove(&key).is_some())
+}
+
+/// The same within a value.
+fn take_out_of(value: &mut Spanned<DeValue<'_>>, place: &Range<usize>) -> bool {
+    match value.get_mut() {
+        // The span of a table is that of its header, where it has one.
+        DeValue::Table(table) => take_out(table, place),
+        DeValue::Array(array) => {
+            if array.iter_mut().any(|element| take_out_of(element, place)) {
+                return true;
+            }
+            let before = array.len();
+            let elements = std::mem::replace(array, DeArray::new());
+            elements
+                .into_iter()
+                .filter(|element| !holds(&element.span(), place))
+                .for_each(|element| array.push(element));
+            array.len() < before
+        }
+        _ => false,
+    }
+}
+
+fn holds(span: &Range<usize>, place: &Range<usize>) -> bool {
+    span.start <= place.start && place.end <= span.end
+}
