@@ -17,7 +17,6 @@ use crate::config::{Config, Listen, Output, Page};
 use crate::detect::Detector;
 use crate::http::{self, WebConfig};
 use crate::output::{self, Full, Mode, Row};
-use crate::record::{Delivery, Sighting};
 use crate::signal::{Request, Signals};
 use crate::tail::{self, Handle, Input, Sink};
 use crate::tally::{Series, Tally};
@@ -82,7 +81,7 @@ fn bind(listen: Listen, port: Port) -> anyhow::Result<Option<TcpListener>> {
 }
 
 /// What takes the matches, and what waits for them to be written.
-fn printer(output: Output, only_stdin: bool, detector: &Detector) -> io::Result<(Sink, output::Drain)> {
+fn printer(output: Output, only_stdin: bool, detector: &Detector) -> io::Result<(Box<dyn Sink>, output::Drain)> {
     let mode = match output {
         Output::Pretty => Mode::Pretty,
         Output::Json => Mode::Json,
@@ -93,16 +92,7 @@ fn printer(output: Output, only_stdin: bool, detector: &Detector) -> io::Result<
     let color = anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never;
     // Standard input can wait for a reader; files and scrapes must not.
     let full = if only_stdin { Full::Wait } else { Full::Drop };
-    let (mut printer, drain) = output::Output::start(mode, color, full, detector.clone(), io::stdout())?;
-    let mut dropping = false;
-    let sink = move |sighting: &Sighting<'_>, now: &jiff::Zoned| {
-        let dropped = printer.take(sighting, now)? == Delivery::Dropped;
-        if dropped && !dropping {
-            tracing::warn!("standard output does not drain: matches are dropped, and still counted");
-        }
-        dropping = dropped;
-        Ok(())
-    };
+    let (sink, drain) = output::Output::start(mode, color, full, detector.clone(), io::stdout())?;
     Ok((Box::new(sink), drain))
 }
 
@@ -172,9 +162,7 @@ async fn stop(
     mut end: oneshot::Receiver<io::Result<()>>,
 ) -> Option<io::Result<()>> {
     tracing::info!(signal = name, "asked to end: reading what is there; a second signal ends at once");
-    let handle = handle.clone();
-    // The queue may be full: asking must not hold up a second signal.
-    tokio::task::spawn_blocking(move || handle.stop());
+    handle.stop();
     loop {
         tokio::select! {
             result = &mut end => {

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use prometheus::core::{Collector, Desc};
-use prometheus::proto::MetricFamily;
+use prometheus::proto::{Bucket, Histogram, Metric, MetricFamily, MetricType};
 use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use crate::catalog::Category;
-use crate::tail::Snapshot;
+use crate::tail::{Snapshot, StateHealth, WRITE_BUCKETS};
 use crate::tally::{Label, Rotation, Series};
 
 /// Renders a snapshot, with the figures of the process.
@@ -71,6 +71,8 @@ fn collect(snapshot: &Snapshot) -> prometheus::Result<Vec<MetricFamily>> {
     let read_errors = counter("twdiag_read_errors_total", "Files that became unreadable.", &["source"])?;
     let lost = counter("twdiag_lost_bytes_total", "Bytes that a rotation destroyed unread.", &["source"])?;
     let deleted = gauge("twdiag_deleted_open_bytes", "Bytes of deleted files that are still held open.", &["source"])?;
+    let dropped =
+        counter("twdiag_dropped_matches_total", "Matches that a slow reader of the output lost.", &["source"])?;
     let state = [
         ("twdiag_state_writes_total", "Commits of the state file.", snapshot.state.writes),
         ("twdiag_state_write_errors_total", "Commits of the state file that failed.", snapshot.state.write_errors),
@@ -126,13 +128,14 @@ fn collect(snapshot: &Snapshot) -> prometheus::Result<Vec<MetricFamily>> {
         lag.with_label_values(&[source]).set(gauges.lag_bytes.cast_signed());
         files.with_label_values(&[source]).set(gauges.files.cast_signed());
         deleted.with_label_values(&[source]).set(gauges.deleted_open_bytes.cast_signed());
+        dropped.with_label_values(&[source]).inc_by(gauges.dropped_matches);
     }
     for (rule, count) in &snapshot.tally.rejected {
         rejected.with_label_values(&[rule]).inc_by(*count);
     }
     build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
 
-    let counters = [errors, read_bytes, read_lines, rejected, rotations, lost, truncated, read_errors];
+    let counters = [errors, read_bytes, read_lines, rejected, rotations, lost, truncated, read_errors, dropped];
     let mut families: Vec<MetricFamily> = counters.iter().flat_map(Collector::collect).collect();
     families.extend([known, lag, files, deleted, build].iter().flat_map(Collector::collect));
     families.extend(last_seen.collect());
@@ -141,6 +144,29 @@ fn collect(snapshot: &Snapshot) -> prometheus::Result<Vec<MetricFamily>> {
         counter.inc_by(count);
         families.extend(counter.collect());
     }
+    families.push(write_seconds(&snapshot.state));
     families.retain(|family| !family.get_metric().is_empty());
     Ok(families)
+}
+
+/// How long commits of the state file took.
+fn write_seconds(state: &StateHealth) -> MetricFamily {
+    let mut histogram = Histogram::default();
+    histogram.set_sample_count(state.writes);
+    histogram.set_sample_sum(state.write_seconds);
+    let buckets = WRITE_BUCKETS.into_iter().zip(state.write_buckets).map(|(bound, count)| {
+        let mut bucket = Bucket::default();
+        bucket.set_upper_bound(bound);
+        bucket.set_cumulative_count(count);
+        bucket
+    });
+    histogram.set_bucket(buckets.collect());
+    let mut metric = Metric::default();
+    metric.set_histogram(histogram);
+    let mut family = MetricFamily::default();
+    family.set_name("twdiag_state_write_seconds".to_owned());
+    family.set_help("How long commits of the state file took.".to_owned());
+    family.set_field_type(MetricType::HISTOGRAM);
+    family.set_metric(vec![metric]);
+    family
 }

@@ -8,7 +8,7 @@ use crate::config::{Config, Listen};
 use crate::doctor::{self, Host, Observation, Setup, Verdict};
 use crate::http::WebConfig;
 use crate::output::escape;
-use crate::tail::{Input, Source};
+use crate::tail::Source;
 
 /// What would be run.
 #[derive(Debug, clap::Args)]
@@ -44,7 +44,7 @@ enum Format {
 /// # Errors
 /// Those of standard output.
 pub fn run(arguments: &Arguments, config: Config) -> anyhow::Result<ExitCode> {
-    let source = |path: &String| Source { name: path.as_str().into(), input: Input::Pattern(path.clone()) };
+    let source = |path: &String| Source::path(path);
     let listen = match arguments.listen.unwrap_or(config.page.listen) {
         Listen::At(address) => Some(address),
         Listen::None => None,

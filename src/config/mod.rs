@@ -16,7 +16,7 @@ use crate::detect::{Detector, Rules, RulesError};
 use crate::diagnose;
 use crate::logging;
 use crate::problem::{Problem, Problems};
-use crate::tail::{Input, Plan, Source};
+use crate::tail::{Files, Input, Plan, Source};
 
 pub use values::{Listen, Output, Time};
 use written::Texts;
@@ -112,20 +112,20 @@ impl Given {
         let mut warnings = Vec::new();
         let detector = self.detector(&mut problems, &mut warnings);
         let mut sources = Vec::new();
-        let mut start_at = crate::tail::StartAt::default();
         for source in &self.written.source {
-            start_at = source.start_at;
-            for path in &source.paths {
-                let input = if path.get_ref() == "-" { Input::Stdin } else { Input::Pattern(path.get_ref().clone()) };
-                sources.push(Source { name: source.name.get_ref().as_str().into(), input });
-            }
+            let name = source.name.get_ref();
+            let (stdin, paths): (Vec<_>, Vec<_>) =
+                source.paths.iter().map(|path| path.get_ref().clone()).partition(|path| path == "-");
+            let files = Input::Files(Files { paths, exclude: Vec::new() });
+            let inputs =
+                stdin.first().map(|_| Input::Stdin).into_iter().chain((files != Input::default()).then_some(files));
+            sources.extend(inputs.map(|input| Source { start_at: source.start_at, ..Source::new(name, input) }));
         }
         let written = self.written;
         match detector {
             Some(detector) if problems.is_empty() => Ok(Config {
                 detector,
                 plan: Plan {
-                    start_at,
                     state: written.state.map(toml::Spanned::into_inner),
                     announce: written.announce.0,
                     uncatalogued: written.uncatalogued,

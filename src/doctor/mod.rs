@@ -159,10 +159,11 @@ pub fn examine(setup: &Setup, host: &Host) -> Vec<Observation> {
     let patterns: Vec<&str> = setup
         .sources
         .iter()
-        .filter_map(|source| match &source.input {
-            Input::Pattern(pattern) => Some(pattern.as_str()),
-            Input::Stdin => None,
+        .flat_map(|source| match &source.input {
+            Input::Files(files) => files.paths.as_slice(),
+            Input::Stdin => &[],
         })
+        .map(String::as_str)
         .collect();
     let mut present: Vec<Present> = Vec::new();
     for path in patterns.iter().flat_map(|pattern| tail::matching(pattern)) {

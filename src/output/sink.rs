@@ -10,6 +10,7 @@ use jiff::Zoned;
 use super::{MatchLine, Mode, pretty};
 use crate::detect::Detector;
 use crate::record::{Code, Delivery, Sighting};
+use crate::tail::Sink;
 
 /// How much may wait for a reader that does not drain standard output, in bytes.
 pub const BUFFER: usize = 8 << 20;
@@ -37,6 +38,8 @@ pub struct Output {
     explained: BTreeSet<Code>,
     /// One rendered match, reused.
     rendered: Vec<u8>,
+    /// Whether the last match was dropped.
+    dropping: bool,
 }
 
 /// Waits for what an [`Output`] took to be written.
@@ -54,8 +57,8 @@ struct Shared {
 #[derive(Default)]
 struct State {
     waiting: Vec<u8>,
-    /// Bytes that the writer has taken and not yet written.
-    in_flight: usize,
+    /// What the writer has taken and not yet written.
+    in_flight: Arc<Vec<u8>>,
     ended: bool,
     error: Option<io::Error>,
 }
@@ -87,7 +90,19 @@ impl Output {
         let of_writer = Arc::clone(&shared);
         std::thread::Builder::new().name("output".into()).spawn(move || of_writer.write_out(out))?;
         let drain = Drain { full, shared: Arc::clone(&shared) };
-        Ok((Output { mode, color, full, detector, shared, explained: BTreeSet::new(), rendered: Vec::new() }, drain))
+        Ok((
+            Output {
+                mode,
+                color,
+                full,
+                detector,
+                shared,
+                explained: BTreeSet::new(),
+                rendered: Vec::new(),
+                dropping: false,
+            },
+            drain,
+        ))
     }
 
     /// Takes one match.
@@ -119,6 +134,37 @@ impl Output {
     }
 }
 
+impl Sink for Output {
+    fn take(&mut self, sighting: &Sighting<'_>, now: &Zoned) -> io::Result<Delivery> {
+        let delivery = Output::take(self, sighting, now)?;
+        let dropped = delivery == Delivery::Dropped;
+        if dropped && !self.dropping {
+            tracing::warn!("standard output does not drain: matches are dropped, and still counted");
+        }
+        self.dropping = dropped;
+        Ok(delivery)
+    }
+
+    fn undelivered(&self, out: &mut Vec<u8>) {
+        let state = self.shared.lock();
+        if state.waiting.len() + state.in_flight.len() > 0 {
+            out.push(self.mode as u8);
+            out.extend_from_slice(&state.in_flight);
+            out.extend_from_slice(&state.waiting);
+        }
+    }
+
+    fn resume(&mut self, undelivered: &[u8]) {
+        // What was rendered for another kind of reader is nothing for this one.
+        if let Some((mode, rendered)) = undelivered.split_first()
+            && *mode == self.mode as u8
+        {
+            self.shared.lock().waiting.extend_from_slice(rendered);
+            self.shared.changed.notify_all();
+        }
+    }
+}
+
 impl Drop for Output {
     fn drop(&mut self) {
         self.shared.lock().ended = true;
@@ -138,7 +184,7 @@ impl Drain {
             if let Some(error) = &state.error {
                 return Err(repeat(error));
             }
-            if state.waiting.len() + state.in_flight == 0 {
+            if state.waiting.len() + state.in_flight.len() == 0 {
                 return Ok(());
             }
             state = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
@@ -164,7 +210,7 @@ impl Shared {
             if let Some(error) = &state.error {
                 return Err(repeat(error));
             }
-            let held = state.waiting.len() + state.in_flight;
+            let held = state.waiting.len() + state.in_flight.len();
             if held == 0 || held + rendered.len() <= self.limit {
                 break;
             }
@@ -181,7 +227,6 @@ impl Shared {
 
     /// Writes whatever waits as soon as it does, and flushes it, so that a quiet log is never a stale one.
     fn write_out(&self, mut out: impl Write) {
-        let mut taken = Vec::new();
         loop {
             let mut state = self.lock();
             while state.waiting.is_empty() && !state.ended {
@@ -190,15 +235,12 @@ impl Shared {
             if state.waiting.is_empty() {
                 return;
             }
-            std::mem::swap(&mut taken, &mut state.waiting);
-            state.in_flight = taken.len();
+            let taken = Arc::new(std::mem::take(&mut state.waiting));
+            state.in_flight = Arc::clone(&taken);
             drop(state);
             let result = out.write_all(&taken).and_then(|()| out.flush());
-            taken.clear();
-            // What one burst needed is not kept for ever.
-            taken.shrink_to(64 << 10);
             let mut state = self.lock();
-            state.in_flight = 0;
+            state.in_flight = Arc::default();
             let failed = result.is_err();
             state.error = result.err();
             drop(state);
@@ -306,6 +348,31 @@ mod tests {
         drop(case.output);
         case.drain.finish().unwrap();
         assert_eq!(case.written.lock().unwrap().split(|byte| *byte == b'\n').count(), 101);
+    }
+
+    #[test]
+    fn what_was_taken_and_not_written_outlives_a_process() {
+        let mut first = case(BUFFER, Mode::Json, Full::Drop);
+        for _ in 0..3 {
+            take(&mut first.output).unwrap();
+        }
+        first.begun.recv().unwrap();
+        let mut left = Vec::new();
+        first.output.undelivered(&mut left);
+        assert_eq!(left.iter().filter(|byte| **byte == b'\n').count(), 3);
+        for (mode, lines) in [(Mode::Json, 3), (Mode::Pretty, 0)] {
+            let mut second = case(BUFFER, mode, Full::Drop);
+            second.output.resume(&left);
+            for _ in 0..10 {
+                second.go.send(()).unwrap();
+            }
+            drop(second.output);
+            second.drain.finish().unwrap();
+            assert_eq!(second.written.lock().unwrap().iter().filter(|byte| **byte == b'\n').count(), lines);
+        }
+        left.clear();
+        case(BUFFER, Mode::Json, Full::Drop).output.undelivered(&mut left);
+        assert!(left.is_empty());
     }
 
     #[test]

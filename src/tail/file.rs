@@ -24,13 +24,16 @@ pub(super) const HEAD: u64 = 1 << 10;
 /// How much just before the offset it is known by, in bytes.
 const TAIL: usize = 64;
 
+/// How much of its beginning tells a copy that is shorter than [`HEAD`], in bytes.
+const START: u64 = 64;
+
 /// How long an open record waits for its next line.
 const SILENCE: Duration = Duration::from_millis(500);
 
 /// A file, followed or remembered.
 #[derive(Debug)]
 pub(super) struct Followed {
-    /// What is kept of it over a restart; its `tail` is brought up to date by [`Followed::checkpoint`].
+    /// What is kept of it over a restart.
     pub(super) known: Checkpoint,
     /// Open while it is followed, or as long as it may still be written to.
     pub(super) file: Option<File>,
@@ -44,14 +47,39 @@ pub(super) struct Followed {
     pub(super) rotated: Duration,
     /// When it was last seen in a directory.
     pub(super) listed: Duration,
+    /// Whether the last listing showed it; true before the first.
+    pub(super) is_listed: bool,
     /// Whether the silence since it grew was judged.
     paused: bool,
+    /// Whether its status showed that there may be something to read.
+    pub(super) pending: bool,
     /// Whether a turn ended before its end.
     pub(super) behind: bool,
     /// Whether it has no name left.
     pub(super) deleted: bool,
     /// Size and time of the last write when it was last found to be what it was, once it is finished.
     pub(super) finished_status: Option<(u64, i64, i64)>,
+}
+
+/// The length of a content and its first bytes, [`HEAD`] of them at most.
+pub(super) struct Beginning {
+    pub(super) length: u64,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Beginning {
+    /// That of a file.
+    pub(super) fn of(file: &File, length: u64) -> io::Result<Beginning> {
+        let mut bytes = vec![0; length.min(HEAD) as usize];
+        let read = read_at(file, &mut bytes, 0)?;
+        bytes.truncate(read);
+        Ok(Beginning { length, bytes })
+    }
+
+    /// Whether it has this beginning.
+    fn is(&self, known: Fingerprint) -> bool {
+        self.bytes.get(..known.length as usize).is_some_and(|bytes| Fingerprint::of(bytes) == known)
+    }
 }
 
 /// What became of a file in one turn.
@@ -80,6 +108,7 @@ impl Followed {
             path: path.to_owned(),
             resolved: std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()),
             identity: Identity::of(&status),
+            start: Fingerprint::default(),
             head: Fingerprint::default(),
             tail: Fingerprint::default(),
             cursor: Cursor { head: offset, offset, ..Cursor::default() },
@@ -94,19 +123,21 @@ impl Followed {
 
     /// A file from the state, not looked at yet.
     pub(super) fn restored(known: Checkpoint, now: Duration) -> Followed {
-        let (file, tail, modified) = (None, Vec::new(), (0, 0));
-        let (grown, rotated, listed, paused, behind, deleted) = (now, now, now, false, false, false);
-        let finished_status = None;
-        Followed { known, file, tail, modified, grown, rotated, listed, paused, behind, deleted, finished_status }
-    }
-
-    /// What is kept of it.
-    pub(super) fn checkpoint(&self) -> Checkpoint {
-        let mut known = self.known.clone();
-        if self.file.is_some() {
-            known.tail = Fingerprint::of(&self.tail);
+        Followed {
+            known,
+            file: None,
+            tail: Vec::new(),
+            modified: (0, 0),
+            grown: now,
+            rotated: now,
+            listed: now,
+            is_listed: true,
+            paused: false,
+            pending: true,
+            behind: false,
+            deleted: false,
+            finished_status: None,
         }
-        known
     }
 
     /// Bytes that are not judged yet.
@@ -116,11 +147,27 @@ impl Followed {
 
     /// Whether a file holds, where this one was judged, what was judged.
     pub(super) fn matches(&self, file: &File) -> io::Result<bool> {
-        let (head, tail) = (self.known.head, self.checkpoint().tail);
-        let offset = self.known.cursor.offset;
-        Ok(file.metadata()?.len() >= offset
-            && fingerprint(file, 0, head.length)? == head
-            && fingerprint(file, offset - tail.length.min(offset), tail.length)? == tail)
+        let Checkpoint { head, tail, cursor: Cursor { offset, .. }, .. } = &self.known;
+        Ok(file.metadata()?.len() >= *offset
+            && fingerprint(file, 0, head.length)? == *head
+            && fingerprint(file, offset - tail.length.min(*offset), tail.length)? == *tail)
+    }
+
+    /// Whether a content holds a beginning of this one, and nothing beyond what was judged or can still be read here.
+    pub(super) fn begins_with(&self, content: &Beginning) -> io::Result<bool> {
+        let Checkpoint { start, head, cursor, .. } = &self.known;
+        if let Some(own) = &self.file {
+            let length = content.bytes.len() as u64;
+            let is_within = content.length > 0 && content.length <= own.metadata()?.len();
+            return Ok(is_within && content.is(fingerprint(own, 0, length)?));
+        }
+        let known = if content.length >= head.length { head } else { start };
+        Ok(known.length > 0 && content.length <= cursor.offset && content.is(*known))
+    }
+
+    /// Whether a content begins as this one did as far as it was judged, of which something was.
+    pub(super) fn has_head(&self, content: &Beginning) -> bool {
+        self.known.head.length > 0 && content.is(self.known.head)
     }
 
     /// Reads on in another file that [matches](Followed::matches), from the same offset.
@@ -134,14 +181,13 @@ impl Followed {
         self.known.identity = Identity::of(&file.metadata()?);
         self.learn(&file)?;
         self.file = Some(file);
-        (self.modified, self.paused) = ((0, 0), false);
+        (self.modified, self.paused, self.pending) = ((0, 0), false, true);
         Ok(())
     }
 
     /// Closes it, for as long as nothing is written to it.
     pub(super) fn close_if_open(&mut self) {
         if self.file.take().is_some() {
-            self.known.tail = Fingerprint::of(&self.tail);
             self.tail = Vec::new();
         }
     }
@@ -153,6 +199,8 @@ impl Followed {
         self.tail.resize(length as usize, 0);
         let read = read_at(file, &mut self.tail, offset - length)?;
         self.tail.truncate(read);
+        self.known.tail = Fingerprint::of(&self.tail);
+        self.known.start = fingerprint(file, 0, offset.min(START))?;
         self.known.head = fingerprint(file, 0, offset.min(HEAD))?;
         Ok(())
     }
@@ -160,10 +208,11 @@ impl Followed {
     /// Begins again at the beginning of a file that was emptied.
     pub(super) fn restart(&mut self) {
         self.known.cursor = Cursor::default();
-        (self.known.head, self.known.tail) = (Fingerprint::default(), Fingerprint::default());
+        let none = Fingerprint::default();
+        (self.known.start, self.known.head, self.known.tail) = (none, none, none);
         self.known.size = 0;
         self.tail.clear();
-        (self.modified, self.paused, self.behind) = ((0, 0), false, false);
+        (self.modified, self.paused, self.behind, self.pending) = ((0, 0), false, false, true);
     }
 
     /// Whether its status says that there may be something to read.
@@ -171,10 +220,11 @@ impl Followed {
         status.len() != self.known.size || (status.mtime(), status.mtime_nsec()) != self.modified
     }
 
-    /// Judges what was written since the last turn.
+    /// Judges what was written since the last turn, at most about `limit` bytes.
     pub(super) fn read(
         &mut self,
         now: Duration,
+        limit: u64,
         scanner: &mut Scanner,
         block: &mut Vec<u8>,
         on: &mut impl FnMut(Decision<'_>),
@@ -183,6 +233,7 @@ impl Followed {
         let Some(file) = &self.file else { return Ok(Turn::Judged(0, judged.1)) };
         let status = file.metadata()?;
         let size = status.len();
+        self.pending = false;
         self.deleted = status.nlink() == 0;
         let cursor = &mut self.known.cursor;
         if size < cursor.offset {
@@ -195,15 +246,21 @@ impl Followed {
         }
         if is_changed {
             (self.grown, self.paused) = (now, false);
+            // What stands before the offset is checked with every block; a writer of lines that end alike, emptied
+            // and filled again to the same length, shows at the beginning.
+            if fingerprint(file, 0, self.known.head.length)? != self.known.head {
+                return Ok(Turn::Emptied { refilled: true });
+            }
         }
         self.behind = true;
         if cursor.offset == 0 && size > 0 {
             let start = data_start(file, size, block)?;
             *cursor = Cursor { head: start, offset: start, ..Cursor::default() };
+            self.known.start = fingerprint(file, 0, start.min(START))?;
             self.known.head = fingerprint(file, 0, start.min(HEAD))?;
         }
         let mut want = READ;
-        while judged.0 < TURN {
+        while judged.0 < TURN.min(limit) {
             let before = cursor.offset;
             let start = cursor.head.min(before - self.tail.len() as u64);
             let held = (before - start) as usize;
@@ -218,16 +275,19 @@ impl Followed {
             let end = if at_end && is_silence { End::Pause } else { End::More };
             let scanned = scanner.scan(&block[(cursor.head - start) as usize..], cursor, end, on);
             let fresh = &block[held..(cursor.offset - start) as usize];
-            if self.known.head.length == before && before < HEAD {
-                self.known.head.extend(&fresh[..fresh.len().min((HEAD - before) as usize)]);
+            for (known, limit) in [(&mut self.known.start, START), (&mut self.known.head, HEAD)] {
+                if known.length == before && before < limit {
+                    known.extend(&fresh[..fresh.len().min((limit - before) as usize)]);
+                }
             }
             self.tail.extend_from_slice(&fresh[fresh.len().saturating_sub(TAIL)..]);
             self.tail.drain(..self.tail.len().saturating_sub(TAIL));
+            self.known.tail = Fingerprint::of(&self.tail);
             judged.0 += cursor.offset - before;
             judged.1.lines += scanned.lines;
             judged.1.truncated_lines += scanned.truncated_lines;
             if at_end || read == 0 {
-                (self.known.size, self.modified) = (size, (status.mtime(), status.mtime_nsec()));
+                self.modified = (status.mtime(), status.mtime_nsec());
                 self.paused |= is_silence;
                 self.behind = false;
                 break;
@@ -237,6 +297,31 @@ impl Followed {
         }
         self.known.size = size;
         Ok(Turn::Judged(judged.0, judged.1))
+    }
+
+    /// Judges what is left of a file to which nothing more is written: its last line is complete as it is.
+    pub(super) fn end(
+        &mut self,
+        scanner: &mut Scanner,
+        block: &mut Vec<u8>,
+        on: &mut impl FnMut(Decision<'_>),
+    ) -> io::Result<(u64, Scanned)> {
+        let Some(file) = &self.file else { return Ok((0, Scanned::default())) };
+        let (before, start) = (self.known.cursor.offset, self.known.cursor.head);
+        let left = self.known.size.saturating_sub(start);
+        block.resize(usize::try_from(left).unwrap_or(BLOCK_NEED).min(BLOCK_NEED), 0);
+        let read = read_at(file, block, start)?;
+        block.truncate(read);
+        if start + read as u64 <= before {
+            return Ok((0, Scanned::default()));
+        }
+        let scanned = scanner.scan(block, &mut self.known.cursor, End::Input, on);
+        let file = self.file.take();
+        if let Some(file) = &file {
+            self.learn(file)?;
+        }
+        self.file = file;
+        Ok((self.known.cursor.offset - before, scanned))
     }
 }
 

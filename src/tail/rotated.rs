@@ -1,12 +1,13 @@
 //! What a rotation makes of a file: its names, and its content in an archive.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read};
 
 use crate::detect::{BLOCK_NEED, Cursor, Decision, End, Scanned, Scanner};
 use crate::state::Fingerprint;
 
-use super::file::HEAD;
+use super::file::{Beginning, HEAD};
 
 /// Digits that make a date in a name: `261122` at least.
 const DATE: usize = 6;
@@ -27,6 +28,21 @@ pub(crate) fn is_rotated_form(base: &str, name: &str) -> bool {
             && inside.bytes().all(|byte| byte.is_ascii_digit() || b"-._T".contains(&byte))
             && inside.bytes().filter(u8::is_ascii_digit).count() >= DATE
     })
+}
+
+/// One of the bases of which a rotation may have made a file of this name.
+pub(super) fn base_of<'a>(name: &str, bases: &'a HashSet<String>) -> Option<&'a str> {
+    let marks = |text: &str| -> Vec<usize> {
+        text.bytes().enumerate().filter(|(_, byte)| b"-._".contains(byte)).map(|(at, _)| at).collect()
+    };
+    let inside = PACKED.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name);
+    let dated = marks(inside).into_iter().flat_map(|from| {
+        let stem = inside.get(..from).unwrap_or_default();
+        let ends = marks(inside).into_iter().filter(move |to| *to > from).chain([inside.len()]);
+        ends.map(move |to| stem.to_owned() + inside.get(to..).unwrap_or_default())
+    });
+    let plain = marks(name).into_iter().filter_map(|at| name.get(..at)).map(str::to_owned);
+    plain.chain(dated).filter_map(|base| bases.get(&base)).find(|base| is_rotated_form(base, name)).map(String::as_str)
 }
 
 /// Whether a name says that the content is compressed.
@@ -127,6 +143,13 @@ impl Archive {
         })
     }
 
+    /// How the content begins.
+    pub(super) fn beginning(&self) -> io::Result<Beginning> {
+        let mut bytes = Vec::new();
+        self.content()?.take(HEAD).read_to_end(&mut bytes)?;
+        Ok(Beginning { length: self.length, bytes })
+    }
+
     /// Whether the content holds these bytes at its beginning and before `offset`.
     pub(super) fn matches(&self, head: Fingerprint, tail: Fingerprint, offset: u64) -> io::Result<bool> {
         if self.length < offset || head.length > HEAD || tail.length > offset {
@@ -157,7 +180,8 @@ impl Archive {
         loop {
             let read = (&mut content).take(BLOCK_NEED as u64).read_to_end(&mut block)?;
             let head = cursor.head;
-            let end = if read == 0 { End::Pause } else { End::More };
+            // An archive ends for good: what stands in it without a line end is complete.
+            let end = if read == 0 { End::Input } else { End::More };
             let scanned = scanner.scan(&block, cursor, end, on);
             total.lines += scanned.lines;
             total.truncated_lines += scanned.truncated_lines;
@@ -199,6 +223,8 @@ mod tests {
             "app_20261122T101500.log",
         ] {
             assert!(is_rotated_form("app.log", name), "{name}");
+            let bases = HashSet::from(["other".to_owned(), "app.log".to_owned()]);
+            assert_eq!(base_of(name, &bases), Some("app.log"), "{name}");
         }
         for name in ["app.log", "app-worker.log", "app.logs", "other.log.1", "app-1.log", "app.log."] {
             assert!(!is_rotated_form("app.log", name), "{name}");

@@ -30,6 +30,8 @@ pub struct SourceGauges {
     pub files: u64,
     /// Bytes of deleted files that are still held open.
     pub deleted_open_bytes: u64,
+    /// Matches that a slow reader of standard output lost since the start.
+    pub dropped_matches: u64,
 }
 
 /// How the state file fares since the start.

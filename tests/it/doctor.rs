@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Zoned};
 use tempfile::TempDir;
 use twdiag::doctor::{Check, Host, Observation, Reader, Setup, Verdict, examine};
 use twdiag::mounts::Mounts;
-use twdiag::tail::{Input, Source};
+use twdiag::tail::{Files, Input, Source};
 
 use super::program;
 
@@ -33,7 +33,8 @@ impl Machine {
         write(root.path().join("etc/passwd"), "root:x:0:0::/:\nvoice:x:700:700::/:\n").unwrap();
         write(root.path().join("proc/sys/fs/inotify/max_user_watches"), "8192\n").unwrap();
         write(root.path().join("proc/sys/fs/inotify/max_user_instances"), "128\n").unwrap();
-        let source = Source { name: "voice".into(), input: Input::Pattern(log.display().to_string()) };
+        let files = Files { paths: vec![log.display().to_string()], exclude: Vec::new() };
+        let source = Source::new("voice", Input::Files(files));
         let state = Some(root.path().join("state"));
         let setup =
             Setup { sources: vec![source], state, listen: Some("127.0.0.1:9853".parse().unwrap()), is_guarded: false };

@@ -1,0 +1,473 @@
+//! What rotations leave beside followed files: the rest of a file, copies, archives, and whole generations.
+//!
+//! Whatever is found there is one of four: a file that is known, a copy of what is known, a generation that was
+//! never seen, or nothing of ours. Only a rest and a generation are read.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::counts::Counts;
+use super::discover::directory_of;
+use super::file::{self, Beginning, Followed};
+use super::rotated::{self, Archive, Packed};
+use super::track::{PATIENCE, QUIET, Track};
+use crate::detect::Cursor;
+use crate::state::{Checkpoint, Identity, Place};
+use crate::tally::Rotation;
+
+/// How long an unknown file beside a followed one must be unchanged to be what it will be.
+const SETTLED: Duration = Duration::from_secs(2);
+
+/// What of a file's status tells that it changed: its size and the time of the last write.
+pub(super) type Status = (u64, i64, i64);
+
+/// A file that is not where it was, not read to its end.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) file: Followed,
+    since: Duration,
+    /// What to count where the first search fails.
+    pub(super) kind: Option<Rotation>,
+    /// What was looked into in vain.
+    examined: BTreeSet<(Identity, Status)>,
+    /// Whether an archive beside it was not whole.
+    broken: bool,
+}
+
+impl Wanted {
+    pub(super) fn new(file: Followed, kind: Option<Rotation>, now: Duration) -> Wanted {
+        Wanted { file, since: now, kind, examined: BTreeSet::new(), broken: false }
+    }
+}
+
+/// An unknown file beside a followed one.
+#[derive(Debug)]
+pub(super) struct Stranger {
+    since: Duration,
+    changed: Duration,
+    status: Status,
+    /// Whether it came with a rotation, or while nobody looked: it may be a generation that was never seen.
+    is_near: bool,
+    /// Whether what is in it was found not to matter yet, as of its status.
+    is_examined: bool,
+    /// Whether nothing more will be found out about it as long as it stays as it is.
+    is_settled: bool,
+}
+
+/// A file beside a followed one, named as a rotation would.
+#[derive(Debug)]
+pub(super) struct Sibling {
+    path: PathBuf,
+    /// The path that it was rotated away from.
+    base: PathBuf,
+    identity: Identity,
+    status: Status,
+    /// Whether a pattern finds it by itself.
+    is_matched: bool,
+    /// Whether a link passed over it.
+    is_between: bool,
+}
+
+impl Track {
+    /// Looks at the files that a rotation may have made, where there may be something new among them.
+    pub(super) fn look_beside(&mut self, is_listed: bool, is_first: bool, counts: &mut Counts) -> io::Result<()> {
+        let is_open = !self.wanted.is_empty() || self.strangers.values().any(|stranger| !stranger.is_settled);
+        if !is_listed && !is_open && !self.again {
+            return Ok(());
+        }
+        let siblings = self.siblings();
+        self.compare_with_known(&siblings, counts);
+        if is_first {
+            for sibling in self.unknown(&siblings) {
+                self.remember(sibling, counts);
+            }
+        }
+        self.search(&siblings, counts)?;
+        for sibling in self.unknown(&siblings) {
+            self.resolve(sibling, counts)?;
+        }
+        Ok(())
+    }
+
+    /// Those that are not known by their identity, or whose content went on since they were left.
+    fn unknown<'a>(&self, siblings: &'a [Sibling]) -> Vec<&'a Sibling> {
+        let known: HashMap<Identity, &Followed> = self.files.iter().map(|file| (file.known.identity, file)).collect();
+        let is_unknown = |sibling: &&Sibling| {
+            known.get(&sibling.identity).is_none_or(|file| {
+                file.known.place == Place::Finished
+                    && file.finished_status.is_some_and(|status| status != sibling.status)
+            })
+        };
+        siblings.iter().filter(is_unknown).collect()
+    }
+
+    fn index_of(&self, identity: Identity) -> Option<usize> {
+        self.files.iter().position(|file| file.known.identity == identity)
+    }
+
+    /// The files beside those of the source, oldest first.
+    fn siblings(&self) -> Vec<Sibling> {
+        let mut bases: BTreeMap<PathBuf, HashSet<String>> = BTreeMap::new();
+        let mut add = |path: &Path| {
+            if let Some(name) = path.file_name().and_then(|name| name.to_str()) {
+                bases.entry(directory_of(path).to_owned()).or_default().insert(name.to_owned());
+            }
+        };
+        let followed = self.files.iter().filter(|file| file.known.place != Place::Finished);
+        for file in followed.chain(self.wanted.iter().map(|wanted| &wanted.file)) {
+            add(&file.known.path);
+            add(&file.known.resolved);
+        }
+        for pattern in &self.inputs.paths {
+            add(Path::new(pattern));
+        }
+        let matched: HashSet<&Path> = self.listing.paths.iter().map(PathBuf::as_path).collect();
+        let mut found: HashMap<Identity, Sibling> = HashMap::new();
+        for (directory, bases) in &bases {
+            for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+                let name = entry.file_name();
+                let Some(name) = name.to_str() else { continue };
+                let is_between = self.is_between(directory, name);
+                let base = match rotated::base_of(name, bases) {
+                    Some(base) => directory.join(base),
+                    None if is_between => entry.path(),
+                    None => continue,
+                };
+                let Ok(status) = entry.metadata() else { continue };
+                let identity = Identity::of(&status);
+                let path = if directory == Path::new(".") { PathBuf::from(name) } else { directory.join(name) };
+                if !status.is_file() || self.own.holds(&path, identity) {
+                    continue;
+                }
+                let is_matched = matched.contains(path.as_path());
+                let status = (status.len(), status.mtime(), status.mtime_nsec());
+                found.entry(identity).or_insert(Sibling { path, base, identity, status, is_matched, is_between });
+            }
+        }
+        let mut siblings: Vec<Sibling> = found.into_values().collect();
+        siblings.sort_by(|a, b| (a.status.1, a.status.2, &a.path).cmp(&(b.status.1, b.status.2, &b.path)));
+        siblings
+    }
+
+    /// Whether a link passed over a file of this name when it was swapped.
+    fn is_between(&self, directory: &Path, name: &str) -> bool {
+        let text = |path: &Path| path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
+        self.swapped.iter().any(|(old, new, _)| {
+            old.parent() == Some(directory)
+                && new.parent() == Some(directory)
+                && text(old).zip(text(new)).is_some_and(|(old, new)| rotated::is_between(&old, &new, name))
+        })
+    }
+
+    /// Notes which known files are still there, and forgets finished ones whose inode serves another file now.
+    fn compare_with_known(&mut self, siblings: &[Sibling], counts: &mut Counts) {
+        let there: HashMap<Identity, &Sibling> = siblings.iter().map(|sibling| (sibling.identity, sibling)).collect();
+        self.strangers.retain(|identity, _| there.contains_key(identity));
+        for file in &mut self.files {
+            let sibling = there.get(&file.known.identity);
+            file.is_listed = sibling.is_some();
+            let Some(sibling) = sibling else { continue };
+            file.listed = counts.now;
+            if file.known.place != Place::Finished || file.finished_status == Some(sibling.status) {
+                continue;
+            }
+            let Ok(opened) = file::open(&sibling.path) else { continue };
+            if !file.matches(&opened).unwrap_or(true) {
+                file.known.identity = Identity::default();
+                counts.soil();
+            } else if sibling.status.0 <= file.known.cursor.offset {
+                file.finished_status = Some(sibling.status);
+            } else {
+                // It went on: what that is must be found out.
+                file.finished_status.get_or_insert((0, 0, 0));
+            }
+        }
+    }
+
+    /// Records a file beside a followed one as one that is never to be read as it is.
+    fn remember(&mut self, sibling: &Sibling, counts: &mut Counts) {
+        self.strangers.remove(&sibling.identity);
+        let remembered = file::open(&sibling.path)
+            .and_then(|opened| Followed::begin(&sibling.path, &self.source, opened, sibling.status.0, counts.now));
+        match remembered {
+            Ok(mut file) => {
+                file.close_if_open();
+                file.known.place = Place::Finished;
+                file.finished_status = Some(sibling.status);
+                if let Some(known) = self.index_of(sibling.identity) {
+                    self.files.remove(known);
+                }
+                self.files.push(file);
+                counts.soil();
+            }
+            Err(error) => tracing::debug!(path = %sibling.path.display(), %error, "cannot be remembered"),
+        }
+    }
+
+    /// Looks for the rest of wanted files in what stands beside them.
+    fn search(&mut self, siblings: &[Sibling], counts: &mut Counts) -> io::Result<()> {
+        for mut wanted in std::mem::take(&mut self.wanted) {
+            if self.search_one(&mut wanted, siblings, counts)? {
+                continue;
+            }
+            if let Some(kind) = wanted.kind.take() {
+                counts.rotation(&self.source, kind);
+            }
+            let patience = if wanted.broken { PATIENCE } else { QUIET };
+            if counts.now < wanted.since + patience {
+                self.wanted.push(wanted);
+                continue;
+            }
+            let bytes = wanted.file.lag();
+            if bytes > 0 {
+                tracing::warn!(path = %wanted.file.known.path.display(), bytes, "a rotation destroyed what was not read yet, or a line was never ended");
+                counts.lost(&self.source, bytes);
+            }
+            self.keep_to_tell_copies(wanted.file, counts);
+        }
+        Ok(())
+    }
+
+    /// Remembers a file of which only copies may still turn up.
+    fn keep_to_tell_copies(&mut self, mut file: Followed, counts: &mut Counts) {
+        if file.known.head.length > 0 {
+            file.known.identity = Identity::default();
+            (file.known.place, file.known.size) = (Place::Finished, file.known.cursor.offset);
+            (file.listed, file.is_listed) = (counts.now, false);
+            self.files.push(file);
+        }
+        counts.soil();
+    }
+
+    /// Whether the rest of a file was found; it is read then, or will be.
+    fn search_one(&mut self, wanted: &mut Wanted, siblings: &[Sibling], counts: &mut Counts) -> io::Result<bool> {
+        for sibling in siblings {
+            let is_itself = sibling.identity == wanted.file.known.identity;
+            let is_other =
+                self.index_of(sibling.identity).is_some_and(|known| self.files[known].known.place != Place::Finished);
+            // A file of which nothing was judged is known by nothing but its inode.
+            if is_other || (wanted.file.known.cursor.offset == 0 && !is_itself) {
+                continue;
+            }
+            if !wanted.examined.insert((sibling.identity, sibling.status)) {
+                continue;
+            }
+            let Ok(packed) = file::open(&sibling.path).and_then(Packed::open) else { continue };
+            match packed {
+                Packed::Broken => wanted.broken = true,
+                Packed::Plain(opened) => {
+                    if !wanted.file.matches(&opened).unwrap_or(false) || wanted.file.attach_to(opened).is_err() {
+                        continue;
+                    }
+                    if let Some(known) = self.index_of(sibling.identity) {
+                        self.files.remove(known);
+                    }
+                    if wanted.kind.is_some() {
+                        let kind = if is_itself { Rotation::Rename } else { Rotation::Truncate };
+                        counts.rotation(&self.source, kind);
+                    }
+                    let nothing = Followed::restored(Checkpoint::default(), counts.now);
+                    self.place(std::mem::replace(&mut wanted.file, nothing), sibling, counts);
+                    return Ok(true);
+                }
+                Packed::Whole(archive) => {
+                    let known = &wanted.file.known;
+                    if !archive.matches(known.head, known.tail, known.cursor.offset).unwrap_or(false) {
+                        continue;
+                    }
+                    if wanted.kind.is_some() {
+                        counts.rotation(&self.source, Rotation::Compressed);
+                    }
+                    let cursor = known.cursor.clone();
+                    self.scan_archive(sibling, &archive, cursor, counts)?;
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Judges the rest of an archive's content, and remembers the archive.
+    fn scan_archive(
+        &mut self,
+        sibling: &Sibling,
+        archive: &Archive,
+        mut cursor: Cursor,
+        counts: &mut Counts,
+    ) -> io::Result<()> {
+        let before = cursor.offset;
+        let path = sibling.path.display().to_string();
+        let mut on = counts.recorder(&self.source, &path);
+        let scanned = archive.scan(&mut cursor, &mut self.scanner, &mut |decision| on.decide(decision));
+        on.result?;
+        match scanned {
+            Ok(scanned) => counts.judged(&self.source, cursor.offset - before, scanned),
+            // It was whole a moment ago: what was counted of it stays counted, and it is not read again.
+            Err(error) => tracing::warn!(path, %error, "an archive could be read in part only"),
+        }
+        self.remember(sibling, counts);
+        counts.soil_urgently();
+        Ok(())
+    }
+
+    /// Decides what an unknown file beside a followed one is.
+    fn resolve(&mut self, sibling: &Sibling, counts: &mut Counts) -> io::Result<()> {
+        let now = counts.now;
+        let fresh = Stranger {
+            since: now,
+            changed: now,
+            status: sibling.status,
+            is_near: self.is_resumed,
+            is_examined: false,
+            is_settled: false,
+        };
+        let stranger = self.strangers.entry(sibling.identity).or_insert(fresh);
+        if stranger.status != sibling.status {
+            (stranger.changed, stranger.status) = (now, sibling.status);
+            (stranger.is_examined, stranger.is_settled) = (false, false);
+        }
+        let rotated_at = self.rotations.get(directory_of(&sibling.path)).copied();
+        stranger.is_near |=
+            sibling.is_between || rotated_at.is_some_and(|at| at >= stranger.since || now <= at + QUIET);
+        let is_quiet = now >= stranger.changed + SETTLED;
+        let (since, is_near) = (stranger.since, stranger.is_near);
+        // Files are read through once for each change, and once more when they have settled.
+        if (stranger.is_examined && !is_quiet) || stranger.is_settled {
+            return Ok(());
+        }
+        stranger.is_examined = true;
+        match file::open(&sibling.path).and_then(Packed::open) {
+            Ok(Packed::Plain(opened)) => self.resolve_plain(sibling, opened, is_near, is_quiet, counts),
+            Ok(Packed::Whole(archive)) => self.resolve_archive(sibling, &archive, is_near, is_quiet, counts),
+            Ok(Packed::Broken) => {
+                if now >= since + PATIENCE {
+                    tracing::warn!(path = %sibling.path.display(), "an archive that cannot be read to its end is left out");
+                    self.remember(sibling, counts);
+                }
+                Ok(())
+            }
+            Err(error) => {
+                tracing::debug!(path = %sibling.path.display(), %error, "cannot be looked into");
+                self.settle(sibling.identity);
+                Ok(())
+            }
+        }
+    }
+
+    fn settle(&mut self, identity: Identity) {
+        if let Some(stranger) = self.strangers.get_mut(&identity) {
+            stranger.is_settled = true;
+        }
+    }
+
+    fn resolve_archive(
+        &mut self,
+        sibling: &Sibling,
+        archive: &Archive,
+        is_near: bool,
+        is_quiet: bool,
+        counts: &mut Counts,
+    ) -> io::Result<()> {
+        let Ok(content) = archive.beginning() else { return Ok(()) };
+        let wanted = self.wanted.iter().map(|wanted| &wanted.file);
+        let is_known = self.files.iter().chain(wanted).any(|file| {
+            let Checkpoint { head, tail, cursor, .. } = &file.known;
+            let holds_all = || archive.matches(*head, *tail, cursor.offset).unwrap_or(false);
+            file.begins_with(&content).unwrap_or(false) || (file.has_head(&content) && holds_all())
+        });
+        if is_near && !is_known {
+            self.drop_unjudged();
+            return self.scan_archive(sibling, archive, Cursor::default(), counts);
+        }
+        if is_known || is_quiet {
+            self.remember(sibling, counts);
+        }
+        Ok(())
+    }
+
+    fn resolve_plain(
+        &mut self,
+        sibling: &Sibling,
+        opened: File,
+        is_near: bool,
+        is_quiet: bool,
+        counts: &mut Counts,
+    ) -> io::Result<()> {
+        let size = sibling.status.0;
+        let Ok(content) = Beginning::of(&opened, size) else { return Ok(()) };
+        let others = || {
+            let wanted = self.wanted.iter().map(|wanted| &wanted.file);
+            self.files.iter().filter(|file| file.known.identity != sibling.identity).chain(wanted)
+        };
+        // A copy, whole or in the making, of a file that is read where it is or searched for.
+        let is_copy = others().any(|file| {
+            let is_alive = file.known.place != Place::Finished || size <= file.known.cursor.offset;
+            let holds_all = || file.matches(&opened).unwrap_or(false);
+            file.begins_with(&content).unwrap_or(false) || (is_alive && file.has_head(&content) && holds_all())
+        });
+        if is_copy {
+            if is_quiet {
+                self.remember(sibling, counts);
+            }
+            return Ok(());
+        }
+        // It goes on after what was counted of it, under this name or another.
+        let is_start = |file: &&Followed| {
+            file.known.place == Place::Finished
+                && file.has_head(&content)
+                && size > file.known.cursor.offset
+                && file.matches(&opened).unwrap_or(false)
+        };
+        let started = self.files.iter().filter(is_start).max_by_key(|file| file.known.cursor.offset);
+        if let Some(started) = started {
+            let mut rest = Followed::restored(started.known.clone(), counts.now);
+            if let Some(known) = self.index_of(sibling.identity) {
+                self.files.remove(known);
+            }
+            if rest.attach_to(opened).is_ok() {
+                self.place(rest, sibling, counts);
+            }
+            return Ok(());
+        }
+        let longest = self.files.iter().map(|file| file.known.head.length).max().unwrap_or(0);
+        if !is_quiet && (size == 0 || size < longest) {
+            return Ok(());
+        }
+        if is_near || (is_quiet && sibling.is_matched) {
+            self.drop_unjudged();
+            if let Ok(file) = Followed::begin(&sibling.path, &self.source, opened, 0, counts.now) {
+                self.place(file, sibling, counts);
+            }
+        } else if is_quiet {
+            self.remember(sibling, counts);
+        }
+        Ok(())
+    }
+
+    /// Reads a file beside a followed one from its cursor on.
+    fn place(&mut self, mut file: Followed, sibling: &Sibling, counts: &mut Counts) {
+        self.strangers.remove(&sibling.identity);
+        (file.grown, file.rotated) = (counts.now, counts.now);
+        if sibling.is_matched {
+            (file.known.path, file.known.place) = (sibling.path.clone(), Place::Followed);
+        } else {
+            (file.known.path, file.known.place) = (sibling.base.clone(), Place::Rotated);
+        }
+        file.known.resolved.clone_from(&sibling.path);
+        self.files.push(file);
+        counts.soil();
+        self.again = true;
+    }
+
+    /// A generation is read whole: one that was wanted from its beginning is among those.
+    fn drop_unjudged(&mut self) {
+        let unjudged = |wanted: &Wanted| wanted.file.known.cursor.offset == 0;
+        if let Some(position) = self.wanted.iter().position(unjudged) {
+            self.wanted.remove(position);
+        }
+    }
+}

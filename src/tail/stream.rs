@@ -1,0 +1,68 @@
+//! A stream that has no offsets: standard input, or a FIFO.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::counts::Counts;
+use crate::detect::{Assume, Cursor, Detector, End, Scanner};
+
+/// How long nothing comes until what is undecided is rejected.
+const SILENCE: Duration = Duration::from_millis(500);
+
+/// What was read of a stream and may still matter.
+pub(super) struct Stream {
+    pub(super) source: Arc<str>,
+    /// Whether its source is still followed.
+    pub(super) is_followed: bool,
+    /// As matches show it.
+    path: String,
+    scanner: Scanner,
+    held: Vec<u8>,
+    cursor: Cursor,
+    /// Since when nothing came; `None` once that was judged.
+    waiting_since: Option<Duration>,
+}
+
+impl Stream {
+    pub(super) fn new(source: &Arc<str>, path: &str, detector: &Detector, assume: Assume) -> Stream {
+        Stream {
+            source: Arc::clone(source),
+            is_followed: true,
+            path: path.to_owned(),
+            scanner: detector.scanner(assume),
+            held: Vec::new(),
+            cursor: Cursor::default(),
+            waiting_since: None,
+        }
+    }
+
+    /// Judges the next bytes. After [`End::Input`] what comes next begins anew.
+    pub(super) fn feed(&mut self, bytes: &[u8], end: End, counts: &mut Counts) -> io::Result<()> {
+        self.held.extend_from_slice(bytes);
+        self.waiting_since = (end == End::More).then_some(counts.now);
+        let before = (self.cursor.head, self.cursor.offset);
+        let mut on = counts.recorder(&self.source, &self.path);
+        let scanned = self.scanner.scan(&self.held, &mut self.cursor, end, &mut |decision| on.decide(decision));
+        on.result?;
+        self.held.drain(..(self.cursor.head - before.0) as usize);
+        counts.judged(&self.source, self.cursor.offset - before.1, scanned);
+        if end == End::Input {
+            (self.held, self.cursor) = (Vec::new(), Cursor::default());
+        }
+        Ok(())
+    }
+
+    /// Rejects what is undecided once nothing came for a while.
+    pub(super) fn pause(&mut self, counts: &mut Counts) -> io::Result<()> {
+        if self.waiting_since.is_some_and(|since| counts.now >= since + SILENCE) {
+            self.feed(b"", End::Pause, counts)?;
+        }
+        Ok(())
+    }
+
+    /// How long from now something is due, where anything is.
+    pub(super) fn idle(&self, now: Duration) -> Option<Duration> {
+        self.waiting_since.map(|since| (since + SILENCE).saturating_sub(now))
+    }
+}
