@@ -10,10 +10,11 @@ use jiff::Zoned;
 
 use super::commits::Commits;
 use super::counts::{Counts, Sink};
+use super::file::Followed;
 use super::snapshot::{Snapshot, SourceGauges};
 use super::stream::Stream;
 use super::track::{HOT, Look, MANY, Track};
-use super::{Input, Own, Plan};
+use super::{Hints, Input, Own, Plan};
 use crate::detect::{Detector, End};
 use crate::state::{Checkpoint, Loaded, Place, State, Store};
 
@@ -25,6 +26,9 @@ const HOT_LOOK: Duration = Duration::from_millis(250);
 
 /// How soon after a look a hint leads to the next: a busy writer hints without end.
 const HINTED: Duration = Duration::from_millis(20);
+
+/// A look that events ask for takes one part in so many of the time at most.
+const SHARE: u32 = 20;
 
 /// How much is read until whoever waits gets an answer, in bytes: some hundredths of a second.
 const ROUND: u64 = 32 << 20;
@@ -70,6 +74,11 @@ pub struct Follower {
     next_look: Duration,
     next_read: Duration,
     last_look: Duration,
+    last_read: Duration,
+    /// What the next look is to see.
+    look: Look,
+    /// How long the last look took.
+    cost: Duration,
     caught_up: bool,
     published: Arc<Snapshot>,
     published_at: Option<Duration>,
@@ -137,6 +146,9 @@ impl Follower {
             next_look: now,
             next_read: now,
             last_look: now,
+            last_read: now,
+            look: Look::Full,
+            cost: Duration::ZERO,
             caught_up: false,
             published,
             published_at: None,
@@ -193,10 +205,21 @@ impl Follower {
         self.counts.soil();
     }
 
-    /// Brings the next look forward, because something may have changed.
-    pub fn hint(&mut self) {
-        let soon = self.last_look + HINTED;
-        self.next_look = self.next_look.min(soon);
+    /// Brings the next look or turn of reading forward, because something may have changed.
+    pub fn hint(&mut self, hints: &Hints) {
+        if hints.all {
+            self.look = Look::Full;
+            self.next_look = self.next_look.min(self.last_look + HINTED.max(self.cost * SHARE));
+        }
+        if !hints.written.is_empty() {
+            let files = self.tracks.iter_mut().flat_map(|track| &mut track.files);
+            let is_meant = |file: &&mut Followed| {
+                file.file.is_some()
+                    && (hints.written.contains(&file.known.path) || hints.written.contains(&file.known.resolved))
+            };
+            files.filter(is_meant).for_each(|file| file.pending = true);
+            self.next_read = self.next_read.min(self.last_read + HINTED);
+        }
     }
 
     /// Does what is due, and says how long from now nothing will be.
@@ -206,7 +229,7 @@ impl Follower {
     pub fn wake(&mut self) -> io::Result<Duration> {
         self.at_present();
         let now = self.counts.now;
-        let look = (now >= self.next_look).then_some(Look::Pass);
+        let look = (now >= self.next_look).then(|| std::mem::replace(&mut self.look, Look::Pass));
         if look.is_some() || now >= self.next_read {
             self.advance(look)?;
         }
@@ -320,6 +343,7 @@ impl Follower {
     /// Looks and reads until rotations lead to nothing new.
     fn advance(&mut self, look: Option<Look>) -> io::Result<()> {
         let now = self.counts.now;
+        self.last_read = now;
         if look.is_some() {
             (self.last_look, self.next_look) = (now, now + LOOK);
         }
@@ -364,6 +388,9 @@ impl Follower {
             (false, true) => now + HOT_LOOK,
             (false, false) => self.next_look,
         };
+        if look.is_some() {
+            self.cost = self.clock.uptime().saturating_sub(now);
+        }
         Ok(())
     }
 
@@ -379,7 +406,7 @@ impl Follower {
             .filter(|file| file.file.is_some() && file.known.place == Place::Followed && !file.behind && !file.pending)
             .collect();
         idle.sort_by_key(|file| file.grown);
-        idle.into_iter().take(surplus).for_each(super::file::Followed::close_if_open);
+        idle.into_iter().take(surplus).for_each(Followed::close_if_open);
     }
 
     /// Writes the state where it differs.

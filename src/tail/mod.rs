@@ -35,6 +35,7 @@ pub use own::Own;
 pub use owner::{Handle, StartError, start};
 pub(crate) use rotated::is_rotated_form;
 pub use snapshot::{Snapshot, SourceGauges, StateHealth, WRITE_BUCKETS};
+pub use watches::Hints;
 
 /// What to follow, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::oneshot;
 
 use super::counts::Sink;
-use super::watches::Watches;
+use super::watches::{Hints, Watches};
 use super::{Clock, Follower, Input, Own, Plan, Snapshot};
 use crate::detect::{Detector, End};
 use crate::state::{Directory, StateError, Store, boot};
@@ -50,23 +50,69 @@ pub enum StartError {
 }
 
 /// What wakes the owner.
-pub(super) enum Message {
-    /// Something changed in a followed directory.
-    Hint,
+enum Message {
+    /// Somebody [wishes](Wishes) something.
+    Wake,
     /// The next bytes of a stream, by its number.
     Stream(usize, Vec<u8>, End),
-    /// Someone wants to see the counts as they are now.
-    Publish(oneshot::Sender<Arc<Snapshot>>),
-    /// Follow something else, or in another way.
-    Follow(Box<(Plan, Detector)>),
-    /// Read what is there and end.
-    Stop,
+}
+
+/// What is asked of the owner since it last looked.
+#[derive(Default)]
+struct Wishes {
+    /// What may have changed.
+    hints: Hints,
+    /// Who wants to see the counts as they are now.
+    scrapes: Vec<oneshot::Sender<Arc<Snapshot>>>,
+    /// What to follow from now on.
+    follow: Option<Box<(Plan, Detector)>>,
+    /// Whether to read what is there and end.
+    stop: bool,
+}
+
+/// Wakes the owner, however full its queue is: nobody waits who asks.
+#[derive(Clone)]
+pub(super) struct Bell {
+    wishes: Arc<Mutex<Wishes>>,
+    messages: SyncSender<Message>,
+}
+
+impl std::fmt::Debug for Bell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bell").finish_non_exhaustive()
+    }
+}
+
+impl Bell {
+    fn wish(&self, wish: impl FnOnce(&mut Wishes) -> bool) {
+        let is_wished = wish(&mut self.wishes.lock().unwrap_or_else(PoisonError::into_inner));
+        // A full queue wakes the owner anyway; an owner that is gone has stopped.
+        if is_wished && matches!(self.messages.try_send(Message::Wake), Err(mpsc::TrySendError::Disconnected(_))) {
+            tracing::debug!("the reader had ended");
+        }
+    }
+
+    pub(super) fn hint(&self, hint: impl FnOnce(&mut Hints) -> bool) {
+        // One hint that is not taken up yet has rung already.
+        self.wish(|wishes| {
+            let was_quiet = wishes.hints == Hints::default();
+            hint(&mut wishes.hints) && was_quiet
+        });
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.wishes.lock().unwrap_or_else(PoisonError::into_inner).stop
+    }
+
+    fn taken(&self) -> Wishes {
+        std::mem::take(&mut self.wishes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// Talks to the owner.
 #[derive(Clone, Debug)]
 pub struct Handle {
-    messages: SyncSender<Message>,
+    bell: Bell,
     latest: Arc<Mutex<Arc<Snapshot>>>,
     turns: Arc<AtomicU64>,
 }
@@ -75,12 +121,14 @@ impl Handle {
     /// The counts after what the files hold now was read; the latest known ones where the owner is busy.
     pub async fn publish(&self) -> Arc<Snapshot> {
         let (reply, answer) = oneshot::channel();
-        if self.messages.try_send(Message::Publish(reply)).is_ok()
-            && let Ok(Ok(snapshot)) = tokio::time::timeout(SCRAPE, answer).await
-        {
-            return snapshot;
+        self.bell.wish(|wishes| {
+            wishes.scrapes.push(reply);
+            true
+        });
+        match tokio::time::timeout(SCRAPE, answer).await {
+            Ok(Ok(snapshot)) => snapshot,
+            _ => self.latest(),
         }
-        self.latest()
     }
 
     /// The counts as last published.
@@ -94,22 +142,19 @@ impl Handle {
     }
 
     /// Follows this plan from now on: counts and offsets are kept. The state directory stays what it was.
-    ///
-    /// Waits while the owner is busy.
     pub fn follow(&self, plan: Plan, detector: Detector) {
-        self.send(Message::Follow(Box::new((plan, detector))));
+        self.bell.wish(|wishes| {
+            wishes.follow = Some(Box::new((plan, detector)));
+            true
+        });
     }
 
-    /// Asks the owner to read what is there and end. Waits while the owner is busy.
+    /// Asks the owner to read what is there and end.
     pub fn stop(&self) {
-        self.send(Message::Stop);
-    }
-
-    fn send(&self, message: Message) {
-        // An owner that is gone has stopped.
-        if self.messages.send(message).is_err() {
-            tracing::debug!("the reader had ended");
-        }
+        self.bell.wish(|wishes| {
+            wishes.stop = true;
+            true
+        });
     }
 }
 
@@ -147,13 +192,14 @@ pub fn start(
         Some(directory) => Some(Store::open(Box::new(Directory::open(directory)?), &boot)),
         None => None,
     };
-    // Room for bursts of hints, which are all alike; a full queue holds streams back.
+    // A full queue holds streams back.
     let (messages, inbox) = mpsc::sync_channel(8);
     let clock = Box::new(Machine { start: Instant::now() });
     let follower = Follower::new(plan.clone(), detector, clock, sink, state, boot);
     let latest = Arc::new(Mutex::new(Arc::clone(follower.published())));
     let turns = Arc::new(AtomicU64::new(0));
-    let handle = Handle { messages: messages.clone(), latest: Arc::clone(&latest), turns: Arc::clone(&turns) };
+    let bell = Bell { wishes: Arc::default(), messages: messages.clone() };
+    let handle = Handle { bell: bell.clone(), latest: Arc::clone(&latest), turns: Arc::clone(&turns) };
     if let Some(stdin) = follower.stdin() {
         let messages = messages.clone();
         std::thread::spawn(move || {
@@ -165,15 +211,8 @@ pub fn start(
             drop(messages.send(Message::Stream(stdin, Vec::new(), End::Input)));
         });
     }
-    let owner = Owner {
-        follower,
-        latest,
-        turns,
-        watches: Watches::new(messages.clone()),
-        messages,
-        fifos: BTreeSet::new(),
-        plan,
-    };
+    let watches = Watches::new(bell.clone());
+    let owner = Owner { follower, latest, turns, watches, bell, messages, fifos: BTreeSet::new(), plan };
     let thread = std::thread::spawn(move || owner.run(&inbox));
     Ok((handle, thread))
 }
@@ -245,6 +284,7 @@ struct Owner {
     latest: Arc<Mutex<Arc<Snapshot>>>,
     turns: Arc<AtomicU64>,
     watches: Watches,
+    bell: Bell,
     messages: SyncSender<Message>,
     /// The FIFOs that are read.
     fifos: BTreeSet<PathBuf>,
@@ -268,38 +308,43 @@ impl Owner {
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return self.finish(),
             };
-            // Whatever came meanwhile, so that scrapes that arrive together share one commit.
-            let mut waiting = Vec::new();
             while let Some(message) = next {
-                match message {
-                    Message::Hint => self.follower.hint(),
-                    Message::Publish(reply) => waiting.push(reply),
-                    Message::Follow(new) => {
-                        let (plan, detector) = *new;
-                        self.plan = Plan { descriptors: self.plan.descriptors, state: self.plan.state.clone(), ..plan };
-                        self.follower.follow(self.plan.clone(), &detector);
+                if let Message::Stream(number, bytes, end) = message {
+                    self.follower.feed(number, &bytes, end)?;
+                    if end == End::Input && self.follower.stdin() == Some(number) && self.is_only_stdin() {
+                        return self.finish();
                     }
-                    Message::Stream(number, bytes, end) => {
-                        self.follower.feed(number, &bytes, end)?;
-                        if end == End::Input && self.follower.stdin() == Some(number) && self.is_only_stdin() {
-                            return self.finish();
-                        }
-                    }
-                    Message::Stop => return self.stop(),
                 }
                 next = inbox.try_recv().ok();
             }
-            if !waiting.is_empty() {
-                let snapshot = self.follower.publish()?;
-                self.show();
-                for reply in waiting {
-                    // One that no longer waits needs no answer.
-                    if reply.send(Arc::clone(&snapshot)).is_err() {
-                        tracing::debug!("a scrape went away");
-                    }
-                }
+            if self.bell.is_stopping() {
+                return self.stop();
+            }
+            self.grant()?;
+        }
+    }
+
+    /// Does what was asked for meanwhile; scrapes that arrived together share one commit.
+    fn grant(&mut self) -> io::Result<()> {
+        let Wishes { hints, scrapes, follow, .. } = self.bell.taken();
+        self.follower.hint(&hints);
+        if let Some(new) = follow {
+            let (plan, detector) = *new;
+            self.plan = Plan { descriptors: self.plan.descriptors, state: self.plan.state.clone(), ..plan };
+            self.follower.follow(self.plan.clone(), &detector);
+        }
+        if scrapes.is_empty() {
+            return Ok(());
+        }
+        let snapshot = self.follower.publish()?;
+        self.show();
+        for scrape in scrapes {
+            // One that no longer waits needs no answer.
+            if scrape.send(Arc::clone(&snapshot)).is_err() {
+                tracing::debug!("a scrape went away");
             }
         }
+        Ok(())
     }
 
     fn is_only_stdin(&self) -> bool {

@@ -2,22 +2,58 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::mpsc::SyncSender;
 
+use notify::event::{EventKind, ModifyKind};
 use notify::{RecursiveMode, Watcher};
 
-use super::owner::Message;
+use super::owner::Bell;
+
+/// Files that are named by hints at most; beyond, a hint means all.
+const NAMED: usize = 1000;
+
+/// What events hint at since they were taken up last.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hints {
+    /// The files that were written to.
+    pub written: BTreeSet<PathBuf>,
+    /// Whether files may have come, gone, or changed their names, or nobody knows.
+    pub all: bool,
+}
+
+impl Hints {
+    /// Takes an event in, and says whether it hints at anything.
+    ///
+    /// An overflow has no paths and means all. Our own look opens directories: taking mere access for a change would
+    /// make each look ask for the next.
+    fn take(&mut self, event: notify::Result<notify::Event>) -> bool {
+        match event {
+            Ok(event) if event.need_rescan() => self.all = true,
+            Ok(event) => match event.kind {
+                EventKind::Access(_) => return false,
+                EventKind::Modify(ModifyKind::Data(_)) if self.written.len() < NAMED => {
+                    self.written.extend(event.paths.into_iter().map(|path| {
+                        // The directory where the process stands has no name in the paths that are followed.
+                        path.strip_prefix(".").map(PathBuf::from).unwrap_or(path)
+                    }));
+                }
+                _ => self.all = true,
+            },
+            Err(_) => self.all = true,
+        }
+        true
+    }
+}
 
 /// The watches on directories, which only hint.
 pub(super) struct Watches {
-    messages: SyncSender<Message>,
+    bell: Bell,
     held: Option<(notify::RecommendedWatcher, BTreeSet<PathBuf>)>,
     pub(super) refused: bool,
 }
 
 impl Watches {
-    pub(super) fn new(messages: SyncSender<Message>) -> Watches {
-        Watches { messages, held: None, refused: false }
+    pub(super) fn new(bell: Bell) -> Watches {
+        Watches { bell, held: None, refused: false }
     }
 
     /// Watches these directories; without watches the passes alone find what changes.
@@ -26,13 +62,8 @@ impl Watches {
             return;
         }
         self.held = None;
-        let messages = self.messages.clone();
-        // Every change means the same: look. A full inbox holds a hint already.
-        let hint = move |event: notify::Result<notify::Event>| {
-            if is_change(&event) {
-                drop(messages.try_send(Message::Hint));
-            }
-        };
+        let bell = self.bell.clone();
+        let hint = move |event: notify::Result<notify::Event>| bell.hint(|hints| hints.take(event));
         let watcher = notify::recommended_watcher(hint).and_then(|mut watcher| {
             directories.iter().try_for_each(|path| watcher.watch(path, RecursiveMode::NonRecursive)).map(|()| watcher)
         });
@@ -42,6 +73,11 @@ impl Watches {
                     tracing::info!("events of the file system arrive again");
                 }
                 self.held = Some((watcher, directories));
+                // What came before the watch did.
+                self.bell.hint(|hints| {
+                    hints.all = true;
+                    true
+                });
             }
             Err(error) if !std::mem::replace(&mut self.refused, true) => {
                 tracing::warn!(%error, "no events of the file system: files are looked at all the same, every second");
@@ -51,25 +87,27 @@ impl Watches {
     }
 }
 
-/// Whether an event may stand for a change; an overflow and an error may.
-///
-/// Our own look opens the directory: taking mere access for a change would make each look ask for the next.
-fn is_change(event: &notify::Result<notify::Event>) -> bool {
-    event.as_ref().map_or(true, |event| event.need_rescan() || !event.kind.is_access())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn our_own_look_is_no_change() {
-        use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, Flag};
-        let event = |kind| Ok(notify::Event::new(kind));
+        use notify::event::{AccessKind, AccessMode, CreateKind, DataChange, Flag};
         let opened = EventKind::Access(AccessKind::Open(AccessMode::Any));
-        assert!(!is_change(&event(opened)));
-        assert!(is_change(&event(EventKind::Create(CreateKind::File))));
-        assert!(is_change(&Ok(notify::Event::new(opened).set_flag(Flag::Rescan))), "an overflow");
-        assert!(is_change(&Err(notify::Error::generic("x"))));
+        let written = EventKind::Modify(ModifyKind::Data(DataChange::Any));
+        let check = |event: notify::Result<notify::Event>, expected: Option<(&[&str], bool)>| {
+            let mut hints = Hints::default();
+            let said = hints.take(event);
+            assert_eq!(said, expected.is_some());
+            let (written, all) = expected.unwrap_or_default();
+            assert_eq!(hints, Hints { written: written.iter().map(PathBuf::from).collect(), all });
+        };
+        let event = |kind| Ok(notify::Event::new(kind).add_path("./a".into()));
+        check(event(opened), None);
+        check(event(written), Some((&["a"], false)));
+        check(event(EventKind::Create(CreateKind::File)), Some((&[], true)));
+        check(Ok(notify::Event::new(opened).set_flag(Flag::Rescan)), Some((&[], true)));
+        check(Err(notify::Error::generic("x")), Some((&[], true)));
     }
 }

@@ -11,7 +11,7 @@ use twdiag::catalog::Catalog;
 use twdiag::detect::{Detector, Rules};
 use twdiag::record::{Delivery, Sighting};
 use twdiag::state::{Directory, Store};
-use twdiag::tail::{Clock, Files, Follower, Input, Plan, Sink, Snapshot, Source, StartAt};
+use twdiag::tail::{Clock, Files, Follower, Hints, Input, Plan, Sink, Snapshot, Source, StartAt};
 use twdiag::tally::{Rotation, SourceTally};
 
 /// A clock that stands still until it is moved.
@@ -94,7 +94,7 @@ impl Rig {
 
     pub(crate) fn wake(&mut self) {
         if let Some(follower) = &mut self.follower {
-            follower.hint();
+            follower.hint(&Hints { all: true, ..Hints::default() });
             follower.wake().unwrap();
         }
     }
