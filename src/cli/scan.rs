@@ -1,6 +1,8 @@
 //! `scan`: one pass over files or standard input, then a summary.
 
+mod fail_on;
 mod inputs;
+mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IsTerminal, Read, Write};
@@ -18,6 +20,7 @@ use serde_json::{Value, json};
 use super::Format;
 use crate::catalog::{Catalog, Category};
 use crate::detect::{Assume, Cursor, Decision, Detector, End, Scanner};
+use crate::diagnose::{Report, Timeline};
 use crate::input;
 use crate::metrics;
 use crate::output::{self, MatchLine, Ordered, Row, escape};
@@ -25,7 +28,9 @@ use crate::record::{Code, Match, Sighting};
 use crate::tail::{Snapshot, SourceGauges, StateHealth};
 use crate::tally::{Errors, Label, Series, Tally};
 
+use fail_on::Gate;
 use inputs::{Input, Inputs};
+use told::Told;
 
 /// How much is read at once, in bytes: it stays in the second-level cache until it is scanned.
 const READ: usize = 256 << 10;
@@ -54,6 +59,12 @@ pub struct Arguments {
     /// Print records as they are, with secrets, numbers and addresses
     #[arg(long)]
     no_redact: bool,
+    /// Print what the errors mean together as objects of their own; every object then has a "type" [with ndjson]
+    #[arg(long)]
+    findings: bool,
+    /// End with 3 where one of these was found: categories or codes, with `:N` at least so often
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    fail_on: Vec<Gate>,
 }
 
 /// What was found, of one input or of many.
@@ -112,11 +123,14 @@ impl Found {
 struct Sum {
     /// By source.
     sources: BTreeMap<Arc<str>, Found>,
+    /// By their own time, where it is to be told what they mean.
+    seen: Option<Timeline>,
     /// What could not be read to its end, by its place among the inputs.
     errors: BTreeMap<usize, String>,
 }
 
-/// Scans everything and prints the result; exit code 1 where nothing was found, 2 where something was unreadable.
+/// Scans everything and prints the result; exit code 1 where nothing was found, 2 where something was unreadable, 3
+/// where something was found that must not be. Where that is asked for, finding nothing is success.
 ///
 /// # Errors
 /// Those of standard output and of the text file, and no input at all.
@@ -147,6 +161,8 @@ pub fn run(arguments: &Arguments, detector: &Detector) -> anyhow::Result<ExitCod
         detector,
         format: arguments.format,
         redacted: !arguments.no_redact,
+        typed: arguments.findings,
+        diagnosed: arguments.findings || !lines,
         now: Zoned::now(),
         progress: &progress,
         inputs: &inputs,
@@ -158,12 +174,25 @@ pub fn run(arguments: &Arguments, detector: &Detector) -> anyhow::Result<ExitCod
     let mut total = Found::default();
     sum.sources.values().for_each(|found| total.add(found));
     let catalog = detector.catalog();
+    let told = sum.seen.as_ref().map(|seen| Told::of(seen, sum.sources.len()));
     let mut out = anstream::stdout().lock();
-    match arguments.format {
-        Format::Ndjson | Format::Csv => {}
-        Format::Json => writeln!(out, "{}", summary(&total, inputs.len(), catalog))?,
-        Format::Table => {
+    match (arguments.format, &told) {
+        (Format::Ndjson, Some(told)) if arguments.findings => {
+            let mut lines = Vec::new();
+            told.findings.iter().for_each(|finding| output::finding_line(finding, &mut lines));
+            out.write_all(&lines)?;
+        }
+        (Format::Ndjson | Format::Csv, _) => {}
+        (Format::Json, told) => {
+            let mut line = Vec::new();
+            output::json_line(&summary(&total, inputs.len(), told.as_ref(), catalog), &mut line);
+            out.write_all(&line)?;
+        }
+        (Format::Table, told) => {
             write!(out, "{}", output::table(&total.rows(catalog), catalog))?;
+            if let Some(told) = told {
+                write!(out, "{}", told.summary())?;
+            }
             writeln!(anstream::stderr(), "{}", figures(&total, inputs.len()))?;
         }
     }
@@ -176,9 +205,15 @@ pub fn run(arguments: &Arguments, detector: &Detector) -> anyhow::Result<ExitCod
     for message in &unusable {
         writeln!(anstream::stderr(), "twdiag: {}", escape(message))?;
     }
+    let failing = arguments
+        .fail_on
+        .iter()
+        .any(|gate| gate.fails(total.codes.iter().map(|(code, count)| (*code, catalog.category(*code), count.total))));
     Ok(if !unusable.is_empty() {
         ExitCode::from(2)
-    } else if total.codes.is_empty() {
+    } else if failing {
+        ExitCode::from(3)
+    } else if total.codes.is_empty() && arguments.fail_on.is_empty() {
         ExitCode::from(1)
     } else {
         ExitCode::SUCCESS
@@ -190,6 +225,10 @@ struct Pass<'a> {
     detector: &'a Detector,
     format: Format,
     redacted: bool,
+    /// Whether matches stand among other objects.
+    typed: bool,
+    /// Whether it is to be told what the matches mean together.
+    diagnosed: bool,
     now: Zoned,
     progress: &'a ProgressBar,
     inputs: &'a [Input],
@@ -217,13 +256,21 @@ impl Pass<'_> {
                         let index = next.fetch_add(1, Ordering::Relaxed);
                         let Some(input) = self.inputs.get(index) else { break };
                         let (mut found, mut printed) = (Found::default(), Vec::new());
+                        let mut seen = self.diagnosed.then(|| Timeline::new(Arc::clone(self.detector.findings())));
                         let result = input::open(&input.path, self.progress).and_then(|opened| {
-                            self.scan(opened, input, &mut reader, &mut found, &mut printed, |printed| {
+                            self.scan(opened, input, &mut reader, (&mut found, &mut seen), &mut printed, |printed| {
                                 ordered.offer(index, printed)
                             })
                         });
                         let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
                         sum.sources.entry(Arc::clone(&input.source)).or_default().add(&found);
+                        sum.seen = match (sum.seen.take(), seen) {
+                            (Some(mut sum), Some(seen)) => {
+                                sum.merge(seen);
+                                Some(sum)
+                            }
+                            (sum, seen) => sum.or(seen),
+                        };
                         if let Err(error) = result {
                             sum.errors.insert(input.place, format!("{}: {error}", input.path.display()));
                         }
@@ -245,7 +292,7 @@ impl Pass<'_> {
         mut opened: Box<dyn Read>,
         input: &Input,
         reader: &mut Reader,
-        found: &mut Found,
+        (found, seen): (&mut Found, &mut Option<Timeline>),
         printed: &mut Vec<u8>,
         mut offer: impl FnMut(&mut Vec<u8>) -> bool,
     ) -> io::Result<()> {
@@ -273,6 +320,9 @@ impl Pass<'_> {
                     found.records += u64::from(heads.insert(base.wrapping_add(head)));
                     let time = matched.time(&self.now).map(|time| time.at);
                     found.codes.entry(matched.code).or_default().add(Count { total: 1, first: time, last: time });
+                    if let Some(seen) = seen {
+                        self.observe(seen, &matched, time, input, &path);
+                    }
                     let line = place.line(held, matched.line_start);
                     self.print(&matched, input, &path, line, printed);
                 }
@@ -293,6 +343,21 @@ impl Pass<'_> {
         }
     }
 
+    fn observe(&self, seen: &mut Timeline, matched: &Match<'_>, time: Option<Timestamp>, input: &Input, path: &str) {
+        let category = self.detector.catalog().category(matched.code);
+        let Some(at) = time else { return seen.observe_undated(category, matched.call_sid()) };
+        seen.observe(&Report {
+            at,
+            code: matched.code,
+            category,
+            source: &input.source,
+            path,
+            place: (input.place, matched.offset),
+            call: matched.call_sid(),
+            text: matched.text,
+        });
+    }
+
     fn print(&self, matched: &Match<'_>, input: &Input, path: &str, line: u64, printed: &mut Vec<u8>) {
         if !matches!(self.format, Format::Ndjson | Format::Csv) {
             return;
@@ -301,6 +366,7 @@ impl Pass<'_> {
         let sighting = Sighting { source: &input.source, path, line: Some(line), seen, matched };
         let line = MatchLine::new(&sighting, self.detector.catalog(), self.detector.rules(), &self.now);
         let line = if self.redacted { line } else { line.unredacted(&sighting) };
+        let line = if self.typed { line.typed() } else { line };
         if self.format == Format::Csv { line.write_csv(printed) } else { line.write_json(printed) }
     }
 }
@@ -359,7 +425,7 @@ fn figures(total: &Found, files: usize) -> String {
     format!("{}, {}, {}", plural(files as u64, "file"), plural(total.lines, "line"), plural(total.bytes, "byte"))
 }
 
-fn summary(total: &Found, files: usize, catalog: &Catalog) -> Value {
+fn summary(total: &Found, files: usize, told: Option<&Told>, catalog: &Catalog) -> Value {
     let rows = total.rows(catalog);
     let sum = |category| rows.iter().filter(|row| row.series.category == category).map(|row| row.count).sum::<u64>();
     let categories: serde_json::Map<String, Value> =
@@ -378,6 +444,8 @@ fn summary(total: &Found, files: usize, catalog: &Catalog) -> Value {
     json!({
         "files": files, "bytes": total.bytes, "lines": total.lines, "records_matched": total.records,
         "codes": codes, "categories": categories,
+        "calls": told.map(|told| &told.calls), "findings": told.map(|told| &told.findings),
+        "timeline": told.map(|told| &told.timeline), "undated": told.map(|told| told.undated),
     })
 }
 

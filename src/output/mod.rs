@@ -15,11 +15,13 @@ use serde::Serialize;
 
 use crate::catalog::{Catalog, Category};
 use crate::detect::Rules;
+use crate::diagnose::Finding;
 use crate::record::{Code, Sighting};
 use crate::redact::redact;
 
 pub use ordered::Ordered;
 pub use pretty::explain;
+pub(crate) use pretty::{width, wrap};
 pub use sink::{BUFFER, Drain, Full, Output};
 pub use table::{Row, table};
 
@@ -29,6 +31,8 @@ pub const CSV_HEADER: &str = "time,path,line,code,category,name,text\n";
 /// One match as `--output json` and `scan --format ndjson` print it; the keys stand in this order.
 #[derive(Debug, Serialize)]
 pub struct MatchLine<'a> {
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
     time: Option<Timestamp>,
     seen: Timestamp,
     source: &'a str,
@@ -55,6 +59,7 @@ impl<'a> MatchLine<'a> {
         let matched = sighting.matched;
         let entry = catalog.get(matched.code);
         MatchLine {
+            kind: None,
             time: matched.time(now).map(|time| time.at),
             seen: sighting.seen,
             source: sighting.source,
@@ -78,6 +83,12 @@ impl<'a> MatchLine<'a> {
 }
 
 impl MatchLine<'_> {
+    /// The same among objects of other kinds: it says what it is.
+    pub fn typed(mut self) -> Self {
+        self.kind = Some("match");
+        self
+    }
+
     /// The same with the record as it was written, secrets and all.
     pub fn unredacted(mut self, sighting: &Sighting<'_>) -> Self {
         self.text = String::from_utf8_lossy(sighting.matched.text).into_owned().into();
@@ -86,8 +97,7 @@ impl MatchLine<'_> {
 
     /// Appends the match as one JSON object and the end of a line.
     pub fn write_json(&self, out: &mut Vec<u8>) {
-        self.serialize(&mut serde_json::Serializer::with_formatter(&mut *out, Escaping)).expect("a vector takes all");
-        out.push(b'\n');
+        json_line(self, out);
     }
 
     /// Appends the match as a line of `scan --format csv`.
@@ -105,6 +115,24 @@ impl MatchLine<'_> {
         ];
         csv::Writer::from_writer(out).write_record(fields).expect("a vector takes all");
     }
+}
+
+/// Appends a value as JSON and the end of a line, safe for a terminal.
+pub fn json_line(value: &impl Serialize, out: &mut Vec<u8>) {
+    value.serialize(&mut serde_json::Serializer::with_formatter(&mut *out, Escaping)).expect("a vector takes all");
+    out.push(b'\n');
+}
+
+/// Appends a finding as an object that says what it is.
+pub fn finding_line(finding: &Finding, out: &mut Vec<u8>) {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        #[serde(flatten)]
+        finding: &'a Finding,
+    }
+    json_line(&Line { kind: "finding", finding }, out);
 }
 
 /// The text as a cell of CSV: one that a spreadsheet would take for a formula is made text.

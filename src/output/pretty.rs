@@ -97,12 +97,12 @@ fn list<'a>(title: &'a str, items: &[String], room: usize) -> Vec<(&'a str, Stri
 }
 
 /// The columns there are, or 80 where standard output is no terminal; never so many that reading tires.
-pub(super) fn width() -> u16 {
+pub(crate) fn width() -> u16 {
     comfy_table::Table::new().width().unwrap_or(80).clamp(60, 110)
 }
 
 /// The text in lines of at most `room` characters, broken at spaces; a longer word stands alone.
-pub(super) fn wrap(text: &str, room: usize) -> Vec<String> {
+pub(crate) fn wrap(text: &str, room: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ').filter(|word| !word.is_empty()) {
         match lines.last_mut() {

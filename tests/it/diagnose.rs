@@ -1,5 +1,7 @@
 //! What twdiag says that the errors mean.
 
+use serde_json::Value;
+
 use crate::program::{run, stderr, stdout};
 
 const MINE: &str = r#"
@@ -38,4 +40,103 @@ fn users_add_findings_and_check_runs_their_examples() {
     for told in ["mine.toml:8:1", "did you mean `count`?"] {
         assert!(stderr(&output).contains(told), "{told}: {}", stderr(&output));
     }
+}
+
+fn storm(code: u32, from: u32, count: u32) -> String {
+    let line = |n: u32| {
+        let (second, call) = (n % 60, format!("CA{n:032x}"));
+        format!(
+            "2026-11-22T10:{:02}:{second:02}Z ERROR Twilio call {call} to sip:bob@example.com failed: Error {code}\n",
+            from + n / 12
+        )
+    };
+    (0..count).map(line).collect()
+}
+
+#[test]
+fn scan_tells_what_the_errors_mean() {
+    let log = storm(53405, 5, 40) + &storm(31202, 30, 5) + "ERROR Twilio Error 31202 without a time\n";
+    let output = run(&["scan", "--format", "json"], log.as_bytes());
+    let found: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let findings = found["findings"].as_array().unwrap();
+    let ids: Vec<_> = findings.iter().map(|of| (of["id"].as_str().unwrap(), of["count"].as_u64().unwrap())).collect();
+    assert_eq!(ids, [("ice-turn", 40), ("wrong-credentials", 5)]);
+    assert_eq!(
+        (&findings[0]["start"], &findings[0]["end"]),
+        (&"2026-11-22T10:05:00Z".into(), &"2026-11-22T10:08:39Z".into())
+    );
+    assert_eq!((&findings[1]["active"], &findings[1]["end"]), (&true.into(), &Value::Null));
+    assert_eq!(
+        (&findings[0]["calls"], &found["calls"]["media"], &found["undated"]),
+        (&40.into(), &40.into(), &1.into())
+    );
+    let text = findings[0]["first"]["text"].as_str().unwrap();
+    assert!(text.contains("sip:[user]@"), "redacted: {text}");
+    let media = found["timeline"]["categories"]["media"].as_array().unwrap();
+    assert_eq!(media.iter().map(|count| count.as_u64().unwrap()).sum::<u64>(), 40);
+
+    let table = run(&["scan"], log.as_bytes());
+    for told in [
+        "(ice-turn)",
+        "40 errors, 40 calls, 2026-11-22 10:05 to 10:08 UTC. First:",
+        " media        ",
+        "each mark 1 min",
+    ] {
+        assert!(stdout(&table).contains(told), "{told}: {}", stdout(&table));
+    }
+    assert!(stdout(&table).lines().all(|line| line.chars().count() <= 80), "{}", stdout(&table));
+
+    let lines = |arguments: &[&str]| -> Vec<Value> {
+        let output = run(&[&["scan", "--format", "ndjson"], arguments].concat(), log.as_bytes());
+        stdout(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    assert!(lines(&[]).iter().all(|object| object["type"].is_null() && object["code"].is_number()));
+    let objects = lines(&["--findings"]);
+    let kinds: Vec<_> = objects.iter().map(|object| object["type"].as_str().unwrap()).collect();
+    assert_eq!(kinds.iter().filter(|kind| **kind == "match").count(), 46);
+    assert_eq!(kinds[46..], ["finding", "finding"]);
+    assert_eq!(objects[46]["id"], "ice-turn");
+}
+
+#[test]
+fn the_same_however_many_threads_read() {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, log) in [("a", storm(53405, 5, 40)), ("b", storm(31202, 30, 50)), ("c", storm(31503, 6, 30))] {
+        std::fs::write(directory.path().join(format!("{name}.log")), log).unwrap();
+    }
+    let scan = |threads| {
+        let arguments = ["scan", "--format", "json", "--threads", threads, directory.path().to_str().unwrap()];
+        stdout(&run(&arguments, b""))
+    };
+    let one = scan("1");
+    assert!(one.contains("\"ice-turn\"") && one.contains("\"twilio-trouble\""), "{one}");
+    for threads in ["2", "3"] {
+        assert_eq!(scan(threads), one, "{threads} threads");
+    }
+}
+
+#[test]
+fn a_gate_fails_on_what_it_names() {
+    let log = storm(53405, 5, 3) + &storm(20101, 5, 1);
+    let code = |fail_on: &str, log: &str| {
+        run(&["scan", "--format", "json", "--fail-on", fail_on], log.as_bytes()).status.code()
+    };
+    for (fail_on, expected) in [
+        ("media", 3),
+        ("auth,limit", 3),
+        ("limit,server", 0),
+        ("media:3", 3),
+        ("media:4", 0),
+        ("53405", 3),
+        ("53405:4,20101:2", 0),
+        ("53405:4,20101", 3),
+        ("medai", 2),
+        ("media:0", 2),
+        ("1234", 2),
+    ] {
+        assert_eq!(code(fail_on, &log), Some(expected), "{fail_on}");
+    }
+    assert_eq!(code("media", "all is well\n"), Some(0), "finding nothing is what a gate is for");
+    let output = run(&["scan", "--fail-on", "medai"], log.as_bytes());
+    assert!(stderr(&output).contains("did you mean `media`?"), "{}", stderr(&output));
 }
