@@ -121,6 +121,8 @@ pub struct Catalog {
     entries: Vec<Entry>,
     /// By number: the index into `entries` plus one, 0 where there is none. 200 KB that make a look-up one load.
     index: Box<[u16]>,
+    /// By number: a bit, set where there is an entry. 12.5 KB that stay in the first cache where most numbers are none.
+    known: Box<[u64]>,
 }
 
 /// What a layered file changed.
@@ -158,7 +160,11 @@ struct Described {
 impl Catalog {
     /// The catalogue compiled into the binary.
     pub fn embedded() -> Catalog {
-        let mut catalog = Catalog { entries: Vec::new(), index: vec![0; 100_000].into_boxed_slice() };
+        let mut catalog = Catalog {
+            entries: Vec::new(),
+            index: vec![0; 100_000].into_boxed_slice(),
+            known: vec![0; 100_000_usize.div_ceil(64)].into_boxed_slice(),
+        };
         if let Err(problems) = catalog.layer("rules/catalog.toml", include_str!("../../rules/catalog.toml")) {
             panic!("the embedded catalogue is tested: {problems}");
         }
@@ -209,8 +215,15 @@ impl Catalog {
         self.entries.sort_by_key(|entry| entry.code);
         for (position, entry) in self.entries.iter().enumerate() {
             self.index[entry.code.get() as usize] = position as u16 + 1;
+            self.known[entry.code.get() as usize / 64] |= 1 << (entry.code.get() % 64);
         }
         Ok(layered)
+    }
+
+    /// Whether there is an entry for a code.
+    #[inline]
+    pub fn knows(&self, code: Code) -> bool {
+        self.known[code.get() as usize / 64] >> (code.get() % 64) & 1 == 1
     }
 
     /// What is known about a code.

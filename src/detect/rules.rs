@@ -5,7 +5,9 @@
 //! what else the record holds.
 //!
 //! All `before` patterns are one automaton that runs backwards from the number and stops as soon as none of
-//! them can match: a number in the wrong place costs a few steps, whatever the number of rules.
+//! them can match: a number in the wrong place costs a few steps, whatever the number of rules. All `after`
+//! patterns are another, which runs forwards. Both are parsed pattern by pattern and compiled once: a start takes
+//! a quarter of what a regex for each pattern took.
 
 mod compile;
 mod judge;
@@ -30,6 +32,10 @@ pub struct Rules {
     catalogued: Automaton,
     /// The rules that any number is held against.
     any: Automaton,
+    /// What may follow a number.
+    followed: Followed,
+    /// By byte: whether a rule may accept an uncatalogued number that this byte follows.
+    followers: Box<[bool; 256]>,
 }
 
 /// One rule.
@@ -49,7 +55,7 @@ pub struct Rule {
     pub near_misses: Vec<String>,
     /// The file it stands in.
     pub path: Arc<str>,
-    after: Option<Regex>,
+    has_after: bool,
     name: Option<Side>,
     has: Vec<usize>,
     lacks: Vec<usize>,
@@ -87,6 +93,16 @@ struct Automaton {
     rules: Vec<u16>,
     /// Rules that say nothing about what stands before.
     anywhere: Vec<u16>,
+    /// Whether one of those accepts.
+    accepts_anywhere: bool,
+}
+
+/// Several `after` patterns, run forwards from behind a number.
+#[derive(Debug)]
+struct Followed {
+    dfa: DFA,
+    /// The rule of each pattern.
+    rules: Vec<u16>,
 }
 
 /// A file of rules that could not be used.

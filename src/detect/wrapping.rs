@@ -265,7 +265,7 @@ fn dated_syslog(line: &[u8]) -> Option<Unwrapped> {
 /// `host tag[pid]: text` or `tag[pid]: text`; the first two words, up to the colon.
 fn tagged(line: &[u8], from: usize) -> Option<Unwrapped> {
     let rest = line.get(from..)?;
-    let colon = memmem::find(rest.get(..120.min(rest.len()))?, b":")?;
+    let colon = memchr(b':', rest.get(..120.min(rest.len()))?)?;
     let origin = &rest[..colon];
     let spaces = memchr::memchr_iter(b' ', origin).count();
     let tag = origin.rsplit(|byte| *byte == b' ').next()?;

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use regex::bytes::Regex;
 use regex_automata::MatchKind;
 use regex_automata::hybrid::dfa::DFA;
-use regex_automata::nfa::thompson;
+use regex_automata::nfa::thompson::{self, WhichCaptures};
 use regex_automata::util::syntax;
+use regex_syntax::hir::Hir;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Automaton, Evidence, Rule, Rules, RulesError, Side, Verdict};
+use super::judge::{after_number, may_be_bounded};
+use super::{Automaton, Evidence, Followed, Rule, Rules, RulesError, Side, Verdict};
 use crate::problem::{Problem, Problems, suggestion};
 
 /// A file of rules as it was written.
@@ -63,8 +65,10 @@ pub(super) struct Builder {
     parts: BTreeMap<String, String>,
     evidence: Vec<Evidence>,
     all: Vec<Rule>,
-    /// Each rule's `before`, with its parts filled in.
-    befores: Vec<Option<String>>,
+    /// Each rule's `before`, with its parts filled in, parsed.
+    befores: Vec<Option<Hir>>,
+    /// The same of each `after`.
+    afters: Vec<Option<Hir>>,
 }
 
 impl Builder {
@@ -110,7 +114,34 @@ impl Builder {
         }
         let catalogued = self.automaton(|_| true)?;
         let any = self.automaton(|rule| rule.any)?;
-        Ok(Rules { all: self.all, evidence: self.evidence, catalogued, any })
+        let followed = self.followed()?;
+        let followers = self.followers()?;
+        Ok(Rules { all: self.all, evidence: self.evidence, catalogued, any, followed, followers })
+    }
+
+    /// By byte: whether a rule may accept an uncatalogued number that this byte follows.
+    fn followers(&self) -> Result<Box<[bool; 256]>, RulesError> {
+        let accepts = |rule: &Rule| rule.any && rule.verdict == Verdict::Accept;
+        let bounded = self.all.iter().any(|rule| accepts(rule) && !rule.has_after);
+        let afters: Vec<&Hir> = self
+            .all
+            .iter()
+            .zip(&self.afters)
+            .filter(|(rule, _)| accepts(rule))
+            .filter_map(|(_, after)| after.as_ref())
+            .collect();
+        let dfa = dfa(&afters, false)?;
+        let mut cache = dfa.create_cache();
+        let too_large = |error: &dyn std::fmt::Display| RulesError::TooLarge(error.to_string());
+        let start = dfa.start_state(&mut cache, &after_number()).map_err(|error| too_large(&error))?;
+        let mut followers = Box::new([false; 256]);
+        for byte in 0..=u8::MAX {
+            let next = dfa.next_state(&mut cache, start, byte).map_err(|error| too_large(&error))?;
+            followers[usize::from(byte)] = !next.is_dead() || bounded && may_be_bounded(byte);
+        }
+        // Where a line ends nothing follows: whatever a pattern makes of that, it may match.
+        followers[usize::from(b'\n')] = true;
+        Ok(followers)
     }
 
     fn rule(&mut self, path: &Arc<str>, text: &Arc<str>, rule: Spanned<RuleText>) {
@@ -134,18 +165,13 @@ impl Builder {
                 self.report(path, text, list.span(), message, "examples are the rule's tests: give some both ways");
             }
         }
-        let before = rule.before.as_ref().map(|pattern| (pattern.span(), self.fill(path, text, pattern)));
-        if let Some((span, before)) = &before {
-            // The automaton reports no place, so each pattern is tried alone first.
-            self.regex(path, text, span.clone(), before);
-        }
-        let after = rule.after.as_ref().and_then(|pattern| {
-            let filled = format!("^(?:{})", self.fill(path, text, pattern));
-            self.regex(path, text, pattern.span(), &filled)
-        });
+        let before = rule.before.as_ref().and_then(|pattern| self.parse(path, text, pattern));
+        let after = rule.after.as_ref().and_then(|pattern| self.parse(path, text, pattern));
         let has = self.named(path, text, &rule.has);
         let lacks = self.named(path, text, &rule.lacks);
-        self.befores.push(before.map(|(_, before)| before));
+        let has_after = after.is_some();
+        self.befores.push(before);
+        self.afters.push(after);
         self.all.push(Rule {
             id: rule.id.into_inner(),
             description: rule.description.trim().to_owned(),
@@ -154,7 +180,7 @@ impl Builder {
             examples: rule.examples.into_inner(),
             near_misses: rule.near_misses.into_inner(),
             path: Arc::clone(path),
-            after,
+            has_after,
             name: rule.name,
             has,
             lacks,
@@ -222,34 +248,53 @@ impl Builder {
         match regex::bytes::RegexBuilder::new(pattern).unicode(false).case_insensitive(true).build() {
             Ok(regex) => Some(regex),
             Err(error) => {
-                let reason = error.to_string();
-                let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-                let help = "patterns have the syntax of https://docs.rs/regex, over bytes, ignoring case";
-                self.report(path, text, span, format!("the pattern cannot be used: {reason}"), help);
+                self.unusable(path, text, span, &error);
                 None
             }
         }
     }
 
+    /// A pattern of the automata, which report no places: each is parsed alone.
+    fn parse(&mut self, path: &Arc<str>, text: &Arc<str>, pattern: &Spanned<String>) -> Option<Hir> {
+        let filled = self.fill(path, text, pattern);
+        match syntax::parse_with(&filled, &syntax::Config::new().unicode(false).utf8(false).case_insensitive(true)) {
+            Ok(parsed) => Some(parsed),
+            Err(error) => {
+                self.unusable(path, text, pattern.span(), &error);
+                None
+            }
+        }
+    }
+
+    fn unusable(&mut self, path: &Arc<str>, text: &Arc<str>, span: Range<usize>, error: &dyn std::fmt::Display) {
+        let reason = error.to_string();
+        let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        let help = "patterns have the syntax of https://docs.rs/regex, over bytes, ignoring case";
+        self.report(path, text, span, format!("the pattern cannot be used: {reason}"), help);
+    }
+
+    /// The `before` patterns of some rules, to be run backwards.
     fn automaton(&self, wanted: impl Fn(&Rule) -> bool) -> Result<Automaton, RulesError> {
         let (mut patterns, mut rules, mut anywhere) = (Vec::new(), Vec::new(), Vec::new());
         for (index, (rule, before)) in self.all.iter().zip(&self.befores).enumerate() {
             match before {
                 _ if !wanted(rule) => {}
                 Some(before) => {
-                    patterns.push(before.as_str());
+                    patterns.push(before);
                     rules.push(index as u16);
                 }
                 None => anywhere.push(index as u16),
             }
         }
-        let dfa = DFA::builder()
-            .syntax(syntax::Config::new().unicode(false).utf8(false).case_insensitive(true))
-            .thompson(thompson::Config::new().utf8(false).reverse(true))
-            .configure(DFA::config().match_kind(MatchKind::All).cache_capacity(8 << 20))
-            .build_many(&patterns)
-            .map_err(|error| RulesError::TooLarge(error.to_string()))?;
-        Ok(Automaton { dfa, rules, anywhere })
+        let accepts_anywhere = anywhere.iter().any(|rule| self.all[usize::from(*rule)].verdict == Verdict::Accept);
+        Ok(Automaton { dfa: dfa(&patterns, true)?, rules, anywhere, accepts_anywhere })
+    }
+
+    /// The `after` patterns of all rules, to be run forwards.
+    fn followed(&self) -> Result<Followed, RulesError> {
+        let (rules, patterns): (Vec<u16>, Vec<&Hir>) =
+            self.afters.iter().enumerate().filter_map(|(index, after)| Some((index as u16, after.as_ref()?))).unzip();
+        Ok(Followed { dfa: dfa(&patterns, false)?, rules })
     }
 
     fn report(&mut self, path: &Arc<str>, text: &Arc<str>, span: Range<usize>, message: String, help: &str) {
@@ -261,4 +306,14 @@ impl Builder {
             help: Some(help.to_owned()),
         });
     }
+}
+
+/// One automaton of several patterns that finds all that match where it is run; no search, no captures.
+fn dfa(patterns: &[&Hir], reverse: bool) -> Result<DFA, RulesError> {
+    let thompson = thompson::Config::new().utf8(false).reverse(reverse).which_captures(WhichCaptures::None);
+    let nfa = thompson::Compiler::new().configure(thompson).build_many_from_hir(patterns);
+    DFA::builder()
+        .configure(DFA::config().match_kind(MatchKind::All).cache_capacity(8 << 20))
+        .build_from_nfa(nfa.map_err(|error| RulesError::TooLarge(error.to_string()))?)
+        .map_err(|error| RulesError::TooLarge(error.to_string()))
 }

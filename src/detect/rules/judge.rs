@@ -7,7 +7,7 @@ use regex_automata::Anchored;
 use regex_automata::hybrid::dfa::Cache;
 use regex_automata::util::start;
 
-use super::{Automaton, Rule, Rules, Side, Verdict};
+use super::{Automaton, Followed, Rules, Side, Verdict};
 use crate::catalog::Entry;
 
 /// How far before a number its context reaches, in bytes.
@@ -24,10 +24,34 @@ const ASSUMED: &str = "twilio";
 pub(crate) struct Judge {
     catalogued: Cache,
     any: Cache,
-    /// Rules whose `before` matches, ascending.
+    followed: Cache,
+    before: Before,
+    after: After,
+    /// Rules whose `before` matches at the number at hand, ascending.
     found: Vec<u16>,
     /// What is known of each evidence in the record at hand.
     known: Vec<Known>,
+}
+
+/// What the rules say of the text before one number; a number is looked at several times in a row.
+#[derive(Debug, Default)]
+struct Before {
+    /// Where the number stands in memory; 0 for none.
+    place: usize,
+    is_catalogued: bool,
+    /// How far back the automaton ran before it died; `None` where it came to the text's start.
+    reach: Option<usize>,
+    /// Rules whose `before` matches, ascending.
+    rules: Vec<u16>,
+}
+
+/// What the rules say of the text behind one number.
+#[derive(Debug, Default)]
+struct After {
+    /// Where that text stands in memory, and its length; (0, 0) for none.
+    place: (usize, usize),
+    /// Rules whose `after` matches.
+    rules: Vec<u16>,
 }
 
 /// How much of a record has been searched for one piece of evidence.
@@ -56,6 +80,9 @@ impl Judge {
         Judge {
             catalogued: rules.catalogued.dfa.create_cache(),
             any: rules.any.dfa.create_cache(),
+            followed: rules.followed.dfa.create_cache(),
+            before: Before::default(),
+            after: After::default(),
             found: Vec::new(),
             known: vec![Known::default(); rules.evidence.len()],
         }
@@ -69,6 +96,43 @@ impl Judge {
         }
     }
 
+    /// Forgets the last number: what stands at its place in memory may be another.
+    pub(crate) fn forget_place(&mut self) {
+        self.before.place = 0;
+        self.after.place = (0, 0);
+    }
+
+    /// Whether no rule can accept an uncatalogued number at this place, whatever its record holds.
+    ///
+    /// `text_start` says where the text of the number's line begins behind its wrapping; it is only asked where
+    /// the rules look that far. Most numbers of most logs end here: what they cost is what a number costs.
+    #[inline]
+    pub(crate) fn is_hopeless(
+        &mut self,
+        rules: &Rules,
+        block: &[u8],
+        number: &Range<usize>,
+        text_start: impl FnOnce() -> usize,
+    ) -> bool {
+        let after = block.get(number.end).copied().unwrap_or(b'\n');
+        if !rules.followers[usize::from(after)] {
+            return true;
+        }
+        if rules.any.accepts_anywhere {
+            return false;
+        }
+        self.found.clear();
+        let Some(died) = rules.any.run(&mut self.any, block, number.start, &mut self.found) else { return false };
+        let rejects = |rule: &u16| rules.all[usize::from(*rule)].verdict == Verdict::Reject;
+        if !self.found.iter().all(rejects) {
+            return false;
+        }
+        // What was looked at must be the line's own text: wrappings end in one of these, or are Docker's.
+        let seen = &block[died..number.start];
+        let crossed = seen.iter().any(|byte| matches!(byte, b'\n' | b' ' | b'>')) || seen.ends_with(b"\"");
+        !crossed || text_start() <= died
+    }
+
     /// Looks at a number's line alone. What stands before `start` in it is its wrapping, which may have to be
     /// looked through.
     pub(crate) fn outlook(
@@ -79,21 +143,24 @@ impl Judge {
         number: &Range<usize>,
         entry: Option<&Entry>,
     ) -> Outlook {
-        let (automaton, died) = self.run(rules, line, number.start, entry.is_some());
+        let (automaton, died) = self.look_before(rules, line, number.start, entry.is_some());
         let died = died.is_some_and(|at| at >= start);
         let surroundings = Surroundings::of(line, number, entry);
+        self.look_after(rules, surroundings.after);
         let accepts = |rule: &u16| {
-            let rule = &rules.all[*rule as usize];
-            rule.verdict == Verdict::Accept && rule.fits(&surroundings)
+            let rule = *rule as usize;
+            rules.all[rule].verdict == Verdict::Accept && self.fits(rules, rule, &surroundings)
         };
-        if self.found.iter().any(accepts) || automaton.anywhere.iter().any(accepts) {
+        if self.before.rules.iter().any(accepts) || automaton.accepts_anywhere && automaton.anywhere.iter().any(accepts)
+        {
             return Outlook::Possible;
         }
-        if !died || !self.found.is_empty() {
+        if !died {
             return Outlook::Unclear;
         }
-        let mut rejects = automaton.anywhere.iter().map(|rule| *rule as usize);
-        match rejects.find(|&rule| rules.all[rule].fits(&surroundings)) {
+        // Only rules that reject are left: the first in their order decides, unless it asks for evidence.
+        let mut rejects = merged(&self.before.rules, &automaton.anywhere);
+        match rejects.find(|&rule| self.fits(rules, rule, &surroundings)) {
             Some(rule) if !rules.all[rule].has.is_empty() || !rules.all[rule].lacks.is_empty() => Outlook::Unclear,
             rule => Outlook::Nothing(rule),
         }
@@ -109,36 +176,66 @@ impl Judge {
         entry: Option<&Entry>,
     ) -> Option<usize> {
         let text = &text[..length];
-        let (automaton, _) = self.run(rules, text, number.start, entry.is_some());
-        let mut found = std::mem::take(&mut self.found);
-        found.extend_from_slice(&automaton.anywhere);
-        found.sort_unstable();
+        let (automaton, _) = self.look_before(rules, text, number.start, entry.is_some());
         let surroundings = Surroundings::of(text, &number, entry);
-        let decided = found.iter().map(|rule| *rule as usize).find(|&index| {
+        self.look_after(rules, surroundings.after);
+        let found = std::mem::take(&mut self.before.rules);
+        let decided = merged(&found, &automaton.anywhere).find(|&index| {
             let rule = &rules.all[index];
-            rule.fits(&surroundings)
+            self.fits(rules, index, &surroundings)
                 && rule.has.iter().all(|&evidence| self.holds(rules, evidence, text))
                 && !rule.lacks.iter().any(|&evidence| self.holds(rules, evidence, text))
         });
-        self.found = found;
+        self.before.rules = found;
         decided
     }
 
-    /// Collects into `found` the rules whose `before` ends at `at`; the automaton that did, and where it died.
-    fn run<'r>(
+    /// Brings `before` up to a number; the automaton that did, and where it died.
+    fn look_before<'r>(
         &mut self,
         rules: &'r Rules,
         text: &[u8],
         at: usize,
-        catalogued: bool,
+        is_catalogued: bool,
     ) -> (&'r Automaton, Option<usize>) {
         let (automaton, cache) =
-            if catalogued { (&rules.catalogued, &mut self.catalogued) } else { (&rules.any, &mut self.any) };
-        self.found.clear();
-        let died = automaton.run(cache, text, at, &mut self.found);
-        self.found.sort_unstable();
-        self.found.dedup();
-        (automaton, died)
+            if is_catalogued { (&rules.catalogued, &mut self.catalogued) } else { (&rules.any, &mut self.any) };
+        let before = &mut self.before;
+        let place = text[at..].as_ptr().addr();
+        let is_same = before.place == place && before.is_catalogued == is_catalogued;
+        // What stopped before this text's start would stop in it again.
+        if !is_same || before.reach.is_none_or(|reach| reach > at || reach == REACH) {
+            before.rules.clear();
+            let died = automaton.run(cache, text, at, &mut before.rules);
+            before.rules.sort_unstable();
+            before.rules.dedup();
+            (before.place, before.is_catalogued, before.reach) = (place, is_catalogued, died.map(|died| at - died));
+        }
+        (automaton, before.reach.map(|reach| at - reach))
+    }
+
+    /// Brings `after` up to what stands behind a number.
+    fn look_after(&mut self, rules: &Rules, text: &[u8]) {
+        let place = (text.as_ptr().addr(), text.len());
+        if self.after.place != place {
+            self.after.place = place;
+            self.after.rules.clear();
+            rules.followed.run(&mut self.followed, text, &mut self.after.rules);
+        }
+    }
+
+    /// Whether what stands beside the number is what the rule asks for, its `before` aside.
+    fn fits(&self, rules: &Rules, index: usize, surroundings: &Surroundings<'_>) -> bool {
+        let rule = &rules.all[index];
+        let after =
+            if rule.has_after { self.after.rules.contains(&(index as u16)) } else { is_bounded(surroundings.after) };
+        after
+            && match (rule.name, surroundings.entry) {
+                (None, _) => true,
+                (Some(_), None) => false,
+                (Some(Side::After), Some(entry)) => named_after(surroundings.after, entry),
+                (Some(Side::Before), Some(entry)) => named_before(surroundings.before, entry),
+            }
     }
 
     fn holds(&mut self, rules: &Rules, evidence: usize, text: &[u8]) -> bool {
@@ -215,21 +312,50 @@ impl<'a> Surroundings<'a> {
         Surroundings { before, after, entry }
     }
 }
-impl Rule {
-    /// Whether what stands beside the number is what the rule asks for, its `before` aside.
-    fn fits(&self, surroundings: &Surroundings<'_>) -> bool {
-        let after = match &self.after {
-            Some(after) => after.is_match(surroundings.after),
-            None => is_bounded(surroundings.after),
+impl Followed {
+    /// Runs forwards, collecting the rules that match.
+    fn run(&self, cache: &mut Cache, text: &[u8], found: &mut Vec<u16>) {
+        let Ok(mut state) = self.dfa.start_state(cache, &after_number()) else { return };
+        let collect = |cache: &Cache, state, found: &mut Vec<u16>| {
+            for i in 0..self.dfa.match_len(cache, state) {
+                found.push(self.rules[self.dfa.match_pattern(cache, state, i).as_usize()]);
+            }
         };
-        let named = match (self.name, surroundings.entry) {
-            (None, _) => true,
-            (Some(_), None) => false,
-            (Some(Side::After), Some(entry)) => named_after(surroundings.after, entry),
-            (Some(Side::Before), Some(entry)) => named_before(surroundings.before, entry),
-        };
-        after && named
+        for &byte in text {
+            let Ok(next) = self.dfa.next_state(cache, state, byte) else { return };
+            state = next;
+            if state.is_tagged() {
+                if state.is_match() {
+                    collect(cache, state, found);
+                } else if state.is_dead() || state.is_quit() {
+                    return;
+                }
+            }
+        }
+        if let Ok(state) = self.dfa.next_eoi_state(cache, state)
+            && state.is_match()
+        {
+            collect(cache, state, found);
+        }
     }
+}
+
+/// Where a pattern for what stands behind a number starts: as if the text began there, so that `^` and `\b` hold.
+pub(super) fn after_number() -> start::Config {
+    start::Config::new().anchored(Anchored::Yes).look_behind(None)
+}
+
+/// The rules of two ascending lists, ascending.
+fn merged(some: &[u16], others: &[u16]) -> impl Iterator<Item = usize> {
+    let (mut some, mut others) = (some.iter().copied().peekable(), others.iter().copied().peekable());
+    std::iter::from_fn(move || {
+        let first = match (some.peek(), others.peek()) {
+            (Some(one), Some(other)) if other < one => others.next(),
+            (Some(_), _) => some.next(),
+            (None, _) => others.next(),
+        };
+        first.map(usize::from)
+    })
 }
 
 /// Whether a number ends where it seems to: not as a part of a word, a larger number, a range, a path or a share.
@@ -239,8 +365,13 @@ fn is_bounded(after: &[u8]) -> bool {
         b'.' | b':' | b',' | b'/' => !next(1).is_ascii_digit(),
         b'-' => !next(1).is_ascii_alphanumeric(),
         b'%' => next(1).is_ascii_hexdigit() && next(2).is_ascii_hexdigit(),
-        byte => !(byte.is_ascii_alphanumeric() || byte == b'_'),
+        byte => may_be_bounded(byte),
     }
+}
+
+/// Whether a number that this byte follows may be [bounded](is_bounded).
+pub(super) fn may_be_bounded(byte: u8) -> bool {
+    !(byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 /// Whether the catalogue's name of the code begins soon after the number.
