@@ -97,7 +97,7 @@ pub struct Checkpoint {
     pub resolved: PathBuf,
     /// Device and inode.
     pub identity: Identity,
-    /// The very first of its bytes, as far as they were judged: tells a copy of a young file.
+    /// The very first of its bytes, as far as they were seen: tells a copy of a young file.
     pub start: Fingerprint,
     /// Its first bytes, as far as they were judged.
     pub head: Fingerprint,

@@ -83,7 +83,9 @@ impl Track {
         self.compare_with_known(&siblings, counts);
         if is_first {
             for sibling in self.unknown(&siblings) {
-                self.remember(sibling, counts);
+                if let Ok(opened) = file::open_same(&sibling.path, sibling.identity) {
+                    self.remember(sibling, opened, counts);
+                }
             }
         }
         self.search(&siblings, counts)?;
@@ -175,7 +177,7 @@ impl Track {
             if file.known.place != Place::Finished || file.finished_status == Some(sibling.status) {
                 continue;
             }
-            let Ok(opened) = file::open(&sibling.path) else { continue };
+            let Ok(opened) = file::open_same(&sibling.path, sibling.identity) else { continue };
             if !file.matches(&opened).unwrap_or(true) {
                 file.known.identity = Identity::default();
                 counts.soil();
@@ -189,11 +191,9 @@ impl Track {
     }
 
     /// Records a file beside a followed one as one that is never to be read as it is.
-    fn remember(&mut self, sibling: &Sibling, counts: &mut Counts) {
+    fn remember(&mut self, sibling: &Sibling, opened: File, counts: &mut Counts) {
         self.strangers.remove(&sibling.identity);
-        let remembered = file::open(&sibling.path)
-            .and_then(|opened| Followed::begin(&sibling.path, &self.source, opened, sibling.status.0, counts.now));
-        match remembered {
+        match Followed::begin(&sibling.path, &self.source, opened, sibling.status.0, counts.now) {
             Ok(mut file) => {
                 file.close_if_open();
                 file.known.place = Place::Finished;
@@ -253,12 +253,18 @@ impl Track {
             if is_other || (wanted.file.known.cursor.offset == 0 && !is_itself) {
                 continue;
             }
-            if !wanted.examined.insert((sibling.identity, sibling.status)) {
+            if wanted.examined.contains(&(sibling.identity, sibling.status)) {
                 continue;
             }
-            let Ok(packed) = file::open(&sibling.path).and_then(Packed::open) else { continue };
+            // One that was renamed meanwhile is looked into next time.
+            let opened = file::open_same(&sibling.path, sibling.identity);
+            let Ok(packed) = opened.and_then(Packed::open) else {
+                self.again = true;
+                continue;
+            };
+            wanted.examined.insert((sibling.identity, sibling.status));
             match packed {
-                Packed::Broken => wanted.broken = true,
+                Packed::Broken(_) => wanted.broken = true,
                 Packed::Plain(opened) => {
                     if !wanted.file.matches(&opened).unwrap_or(false) || wanted.file.attach_to(opened).is_err() {
                         continue;
@@ -283,7 +289,7 @@ impl Track {
                         counts.rotation(&self.source, Rotation::Compressed);
                     }
                     let cursor = known.cursor.clone();
-                    self.scan_archive(sibling, &archive, cursor, counts)?;
+                    self.scan_archive(sibling, archive, cursor, counts)?;
                     return Ok(true);
                 }
             }
@@ -295,7 +301,7 @@ impl Track {
     fn scan_archive(
         &mut self,
         sibling: &Sibling,
-        archive: &Archive,
+        archive: Archive,
         mut cursor: Cursor,
         counts: &mut Counts,
     ) -> io::Result<()> {
@@ -309,7 +315,7 @@ impl Track {
             // It was whole a moment ago: what was counted of it stays counted, and it is not read again.
             Err(error) => tracing::warn!(path, %error, "an archive could be read in part only"),
         }
-        self.remember(sibling, counts);
+        self.remember(sibling, archive.file, counts);
         counts.soil_urgently();
         Ok(())
     }
@@ -321,7 +327,7 @@ impl Track {
             since: now,
             changed: now,
             status: sibling.status,
-            is_near: self.is_resumed,
+            is_near: self.resumed.is_some_and(|at| now < at + QUIET),
             is_examined: false,
             is_settled: false,
         };
@@ -340,14 +346,22 @@ impl Track {
             return Ok(());
         }
         stranger.is_examined = true;
-        match file::open(&sibling.path).and_then(Packed::open) {
+        match file::open_same(&sibling.path, sibling.identity).and_then(Packed::open) {
             Ok(Packed::Plain(opened)) => self.resolve_plain(sibling, opened, is_near, is_quiet, counts),
-            Ok(Packed::Whole(archive)) => self.resolve_archive(sibling, &archive, is_near, is_quiet, counts),
-            Ok(Packed::Broken) => {
+            Ok(Packed::Whole(archive)) => self.resolve_archive(sibling, archive, is_near, is_quiet, counts),
+            Ok(Packed::Broken(opened)) => {
                 if now >= since + PATIENCE {
                     tracing::warn!(path = %sibling.path.display(), "an archive that cannot be read to its end is left out");
-                    self.remember(sibling, counts);
+                    self.remember(sibling, opened, counts);
                 }
+                Ok(())
+            }
+            // It was renamed meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if let Some(stranger) = self.strangers.get_mut(&sibling.identity) {
+                    stranger.is_examined = false;
+                }
+                self.again = true;
                 Ok(())
             }
             Err(error) => {
@@ -367,7 +381,7 @@ impl Track {
     fn resolve_archive(
         &mut self,
         sibling: &Sibling,
-        archive: &Archive,
+        archive: Archive,
         is_near: bool,
         is_quiet: bool,
         counts: &mut Counts,
@@ -380,11 +394,11 @@ impl Track {
             file.begins_with(&content).unwrap_or(false) || (file.has_head(&content) && holds_all())
         });
         if is_near && !is_known {
-            self.drop_unjudged();
+            self.claim_unjudged(counts.now);
             return self.scan_archive(sibling, archive, Cursor::default(), counts);
         }
         if is_known || is_quiet {
-            self.remember(sibling, counts);
+            self.remember(sibling, archive.file, counts);
         }
         Ok(())
     }
@@ -411,7 +425,7 @@ impl Track {
         });
         if is_copy {
             if is_quiet {
-                self.remember(sibling, counts);
+                self.remember(sibling, opened, counts);
             }
             return Ok(());
         }
@@ -438,12 +452,12 @@ impl Track {
             return Ok(());
         }
         if is_near || (is_quiet && sibling.is_matched) {
-            self.drop_unjudged();
+            self.claim_unjudged(counts.now);
             if let Ok(file) = Followed::begin(&sibling.path, &self.source, opened, 0, counts.now) {
                 self.place(file, sibling, counts);
             }
         } else if is_quiet {
-            self.remember(sibling, counts);
+            self.remember(sibling, opened, counts);
         }
         Ok(())
     }
@@ -463,11 +477,11 @@ impl Track {
         self.again = true;
     }
 
-    /// A generation is read whole: one that was wanted from its beginning is among those.
-    fn drop_unjudged(&mut self) {
-        let unjudged = |wanted: &Wanted| wanted.file.known.cursor.offset == 0;
-        if let Some(position) = self.wanted.iter().position(unjudged) {
-            self.wanted.remove(position);
+    /// A generation is read whole: a file of which nothing was judged and that is gone, now or soon, is among those.
+    fn claim_unjudged(&mut self, now: Duration) {
+        match self.wanted.iter().position(|wanted| wanted.file.known.cursor.offset == 0) {
+            Some(position) => drop(self.wanted.remove(position)),
+            None => self.unclaimed.push(now),
         }
     }
 }

@@ -51,6 +51,8 @@ pub(super) struct Followed {
     pub(super) is_listed: bool,
     /// Whether the silence since it grew was judged.
     paused: bool,
+    /// Whether it was empty and then written to: what it held in between may stand elsewhere.
+    pub(super) touched: bool,
     /// Whether its status showed that there may be something to read.
     pub(super) pending: bool,
     /// Whether a turn ended before its end.
@@ -133,6 +135,7 @@ impl Followed {
             listed: now,
             is_listed: true,
             paused: false,
+            touched: false,
             pending: true,
             behind: false,
             deleted: false,
@@ -147,8 +150,9 @@ impl Followed {
 
     /// Whether a file holds, where this one was judged, what was judged.
     pub(super) fn matches(&self, file: &File) -> io::Result<bool> {
-        let Checkpoint { head, tail, cursor: Cursor { offset, .. }, .. } = &self.known;
+        let Checkpoint { start, head, tail, cursor: Cursor { offset, .. }, .. } = &self.known;
         Ok(file.metadata()?.len() >= *offset
+            && fingerprint(file, 0, start.length)? == *start
             && fingerprint(file, 0, head.length)? == *head
             && fingerprint(file, offset - tail.length.min(*offset), tail.length)? == *tail)
     }
@@ -200,7 +204,7 @@ impl Followed {
         let read = read_at(file, &mut self.tail, offset - length)?;
         self.tail.truncate(read);
         self.known.tail = Fingerprint::of(&self.tail);
-        self.known.start = fingerprint(file, 0, offset.min(START))?;
+        self.known.start = fingerprint(file, 0, START)?;
         self.known.head = fingerprint(file, 0, offset.min(HEAD))?;
         Ok(())
     }
@@ -236,7 +240,8 @@ impl Followed {
         self.pending = false;
         self.deleted = status.nlink() == 0;
         let cursor = &mut self.known.cursor;
-        if size < cursor.offset {
+        // Where nothing was judged, only a size tells.
+        if size < cursor.offset || (cursor.offset == 0 && size < self.known.size) {
             return Ok(Turn::Emptied { refilled: false });
         }
         let is_changed = size != self.known.size || (status.mtime(), status.mtime_nsec()) != self.modified;
@@ -244,11 +249,15 @@ impl Followed {
         if !is_changed && !self.behind && !is_silence {
             return Ok(Turn::Judged(0, judged.1));
         }
+        let is_first = self.modified == (0, 0);
+        self.touched = is_changed && self.known.size == 0 && cursor.offset == 0 && !is_first;
         if is_changed {
             (self.grown, self.paused) = (now, false);
             // What stands before the offset is checked with every block; a writer of lines that end alike, emptied
             // and filled again to the same length, shows at the beginning.
-            if fingerprint(file, 0, self.known.head.length)? != self.known.head {
+            let (start, head) = (self.known.start, self.known.head);
+            let longer = if start.length > head.length { start } else { head };
+            if fingerprint(file, 0, longer.length)? != longer {
                 return Ok(Turn::Emptied { refilled: true });
             }
         }
@@ -256,7 +265,6 @@ impl Followed {
         if cursor.offset == 0 && size > 0 {
             let start = data_start(file, size, block)?;
             *cursor = Cursor { head: start, offset: start, ..Cursor::default() };
-            self.known.start = fingerprint(file, 0, start.min(START))?;
             self.known.head = fingerprint(file, 0, start.min(HEAD))?;
         }
         let mut want = READ;
@@ -275,10 +283,8 @@ impl Followed {
             let end = if at_end && is_silence { End::Pause } else { End::More };
             let scanned = scanner.scan(&block[(cursor.head - start) as usize..], cursor, end, on);
             let fresh = &block[held..(cursor.offset - start) as usize];
-            for (known, limit) in [(&mut self.known.start, START), (&mut self.known.head, HEAD)] {
-                if known.length == before && before < limit {
-                    known.extend(&fresh[..fresh.len().min((limit - before) as usize)]);
-                }
+            if self.known.head.length == before && before < HEAD {
+                self.known.head.extend(&fresh[..fresh.len().min((HEAD - before) as usize)]);
             }
             self.tail.extend_from_slice(&fresh[fresh.len().saturating_sub(TAIL)..]);
             self.tail.drain(..self.tail.len().saturating_sub(TAIL));
@@ -294,6 +300,9 @@ impl Followed {
             }
             // A block in which nothing ended must grow to hold the line.
             want = if cursor.offset == before { (want * 2).min(BLOCK_NEED) } else { READ };
+        }
+        if self.known.start.length < START.min(size) {
+            self.known.start = fingerprint(file, 0, size.min(START))?;
         }
         self.known.size = size;
         Ok(Turn::Judged(judged.0, judged.1))
@@ -328,6 +337,15 @@ impl Followed {
 /// Opens a file for reading, without waiting where it is a pipe that nobody writes to.
 pub(super) fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)
+}
+
+/// Opens a file that was seen at a path, where that has not moved on meanwhile.
+pub(super) fn open_same(path: &Path, identity: Identity) -> io::Result<File> {
+    let file = open(path)?;
+    if Identity::of(&file.metadata()?) == identity {
+        return Ok(file);
+    }
+    Err(io::Error::new(io::ErrorKind::NotFound, "another file stands there by now"))
 }
 
 /// Where the first byte stands that is not NUL: a writer that does not append leaves a hole where a file was emptied.

@@ -89,7 +89,7 @@ fn runs(text: &str) -> Vec<(usize, usize)> {
 #[derive(Debug)]
 pub(super) struct Archive {
     /// Its compressed file.
-    file: File,
+    pub(super) file: File,
     packing: Packing,
     /// Bytes of content.
     pub(super) length: u64,
@@ -109,7 +109,7 @@ pub(super) enum Packed {
     /// Compressed, and whole.
     Whole(Archive),
     /// Compressed, and not to be read to its end, or not yet.
-    Broken,
+    Broken(File),
 }
 
 impl Packed {
@@ -129,7 +129,7 @@ impl Packed {
                 archive.length = length;
                 Packed::Whole(archive)
             }
-            Err(_) => Packed::Broken,
+            Err(_) => Packed::Broken(archive.file),
         })
     }
 }

@@ -66,14 +66,16 @@ pub(super) struct Track {
     pub(super) rotations: BTreeMap<PathBuf, Duration>,
     /// The links that were swapped lately: the old target, the new, and when.
     pub(super) swapped: Vec<(PathBuf, PathBuf, Duration)>,
+    /// When generations were found of which no file was known, as long as one may yet be found to be gone.
+    pub(super) unclaimed: Vec<Duration>,
     pub(super) listing: Listing,
     /// The patterns that were said to stand for nothing.
     waiting: BTreeSet<String>,
     failing: BTreeSet<PathBuf>,
     /// Whether the first sight of the source is past.
     pub(super) is_seen: bool,
-    /// Whether a state was gone on from and nothing was looked at since.
-    pub(super) is_resumed: bool,
+    /// When a state was gone on from.
+    pub(super) resumed: Option<Duration>,
     /// Where the next pass over many files begins.
     part: usize,
     /// Another look is needed before this wake ends.
@@ -103,12 +105,13 @@ impl Track {
             start_at,
             own: Arc::clone(own),
             scanner: detector.scanner(assume),
-            is_resumed: is_seen,
+            resumed: is_seen.then_some(now),
             files,
             wanted: rotated.into_iter().map(|file| Wanted::new(file, None, now)).collect(),
             strangers: BTreeMap::new(),
             rotations: BTreeMap::new(),
             swapped: Vec::new(),
+            unclaimed: Vec::new(),
             listing: Listing::default(),
             waiting: BTreeSet::new(),
             failing: BTreeSet::new(),
@@ -153,12 +156,12 @@ impl Track {
             }
         }
         self.look_beside(is_listed, is_first, counts)?;
-        self.is_resumed = false;
         if is_first {
             // What is there from the start must not be taken for new after a crash.
             self.is_seen = true;
             counts.soil_urgently();
         }
+        self.unclaimed.retain(|at| counts.now < *at + QUIET);
         self.swapped.retain(|(_, _, at)| counts.now < *at + QUIET);
         Ok(())
     }
@@ -249,6 +252,11 @@ impl Track {
             Err(error) => Err(error),
         };
         match result {
+            // It went away between two steps: the next look finds out whereto.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.again = true;
+                self.listing.forget();
+            }
             Ok(()) => {
                 if self.failing.remove(path) {
                     tracing::info!(path = %path.display(), "can be read again");
@@ -270,7 +278,7 @@ impl Track {
         if self.files[here].file.is_some() || !self.files[here].is_changed(status) {
             return Ok(());
         }
-        let opened = file::open(path)?;
+        let opened = file::open_same(path, Identity::of(status))?;
         if self.files[here].matches(&opened)? {
             return self.files[here].attach(opened);
         }
@@ -291,7 +299,7 @@ impl Track {
                 // The same file under a second name is followed under the first.
                 return Ok(());
             }
-            let opened = file::open(path)?;
+            let opened = file::open_same(path, identity)?;
             if self.files[known].matches(&opened)? {
                 let file = &mut self.files[known];
                 (file.known.path, file.known.place) = (path.to_owned(), Place::Followed);
@@ -311,7 +319,7 @@ impl Track {
             }
         }
         if let Some(found) = self.wanted.iter().position(|wanted| wanted.file.known.identity == identity) {
-            let opened = file::open(path)?;
+            let opened = file::open_same(path, identity)?;
             if self.wanted[found].file.matches(&opened)? {
                 let mut wanted = self.wanted.remove(found);
                 wanted.file.attach(opened)?;
@@ -329,7 +337,7 @@ impl Track {
             return Ok(());
         }
         let offset = if is_first && self.start_at == StartAt::End { status.len() } else { 0 };
-        let file = Followed::begin(path, &self.source, file::open(path)?, offset, counts.now)?;
+        let file = Followed::begin(path, &self.source, file::open_same(path, identity)?, offset, counts.now)?;
         self.listing.watch(directory_of(&file.known.resolved));
         self.files.push(file);
         counts.soil();
@@ -352,8 +360,7 @@ impl Track {
         let path = self.files[here].known.path.clone();
         let old_target = self.files[here].known.resolved.clone();
         if self.files[here].file.is_none()
-            && let Ok(opened) = file::open(&old_target)
-            && opened.metadata().is_ok_and(|status| Identity::of(&status) == self.files[here].known.identity)
+            && let Ok(opened) = file::open_same(&old_target, self.files[here].known.identity)
             && self.files[here].matches(&opened).unwrap_or(false)
         {
             // A link's old target, which was closed.
@@ -407,6 +414,12 @@ impl Track {
 
     /// Searches for the rest of a file from now on.
     fn want(&mut self, mut file: Followed, kind: Option<Rotation>, counts: &mut Counts) {
+        if file.known.cursor.offset == 0 && self.unclaimed.pop().is_some() {
+            if let Some(kind) = kind {
+                counts.rotation(&self.source, kind);
+            }
+            return;
+        }
         file.close_if_open();
         file.known.place = Place::Rotated;
         file.rotated = counts.now;
@@ -444,6 +457,7 @@ impl Track {
         });
         let mut behind: BTreeSet<PathBuf> = BTreeSet::new();
         let mut emptied = Vec::new();
+        let mut touched = Vec::new();
         let mut failed = Vec::new();
         for index in order {
             let file = &mut self.files[index];
@@ -462,6 +476,9 @@ impl Track {
             if file.behind && file.known.place == Place::Rotated {
                 behind.insert(file.known.path.clone());
             }
+            if std::mem::take(&mut file.touched) {
+                touched.push((file.known.path.clone(), file.known.resolved.clone()));
+            }
             match turn {
                 Ok(Turn::Judged(bytes, scanned)) => {
                     *budget = budget.saturating_sub(bytes);
@@ -479,6 +496,9 @@ impl Track {
         }
         for (path, error) in failed {
             self.fail(&path, &error, counts);
+        }
+        for (path, target) in touched {
+            self.note_rotation(&path, &target, now);
         }
         for (index, refilled) in emptied {
             self.empty(index, refilled, counts);

@@ -14,6 +14,7 @@ mod follow;
 mod http;
 mod kept;
 mod kubernetes;
+mod model;
 mod output;
 mod picture;
 mod program;

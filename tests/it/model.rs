@@ -1,0 +1,297 @@
+//! Generated sequences of what writers, rotations and the process do, against a model that knows what was written.
+//!
+//! The model counts records and bytes as they are written, and those that a rotation may have destroyed before
+//! anything could read them. Where nothing was destroyed the counts must be equal and the ledger must close; else
+//! they must lie within that bound. No scrape may ever show less than one before.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use crate::follow::{Rig, append, gzip};
+
+/// Sequences in a run, unless `TWDIAG_MODEL_CASES` says otherwise.
+const CASES: u32 = 1000;
+
+/// Generations that a rotation shifts.
+const GENERATIONS: usize = 8;
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// So many records.
+    Write(u64),
+    /// The first half of a record, which the next write to the same file ends.
+    Half,
+    /// Shift the numbers and create a new file; the writer goes on in the old one for so many records.
+    Rename(u64),
+    /// The same with a date in the name.
+    Date,
+    /// Copy, write so many records more, empty.
+    CopyTruncate(u64),
+    /// Empty, and write so many records.
+    Truncate(u64),
+    /// Delete, and create with so many records.
+    Delete(u64),
+    /// Move another file with so many records over it.
+    Replace(u64),
+    /// Compress the generation with this number, where it is there.
+    Compress(usize),
+    /// An event of the file system.
+    Wake,
+    /// So many milliseconds.
+    Pass(u64),
+    Scrape,
+    Kill,
+    Stop,
+    Start,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        6 => (1u64..40).prop_map(Step::Write),
+        1 => Just(Step::Half),
+        3 => (0u64..3).prop_map(Step::Rename),
+        1 => Just(Step::Date),
+        2 => (0u64..3).prop_map(Step::CopyTruncate),
+        1 => (0u64..40).prop_map(Step::Truncate),
+        1 => (0u64..3).prop_map(Step::Delete),
+        1 => (0u64..3).prop_map(Step::Replace),
+        2 => (1usize..4).prop_map(Step::Compress),
+        3 => Just(Step::Wake),
+        3 => prop_oneof![Just(20u64), Just(300), Just(1100), Just(3000), Just(12_000), Just(70_000)].prop_map(Step::Pass),
+        3 => Just(Step::Scrape),
+        3 => Just(Step::Kill),
+        1 => Just(Step::Stop),
+        4 => Just(Step::Start),
+    ];
+    prop::collection::vec(step, 1..25)
+}
+
+struct Model {
+    rig: Rig,
+    writer: File,
+    /// The rest of a record of which only the first half was written.
+    half: Option<String>,
+    /// Records that were written whole.
+    records: u64,
+    bytes: u64,
+    /// Records in the live file that were written since everything was read last.
+    unread: u64,
+    /// Records that may have been destroyed unread.
+    destroyed: u64,
+    /// Whether anything may have been.
+    is_unsure: bool,
+    shown: u64,
+    dates: u64,
+}
+
+impl Model {
+    fn new(pattern: &str) -> Model {
+        let mut rig = Rig::new(pattern);
+        let writer = Model::create(&rig);
+        rig.start();
+        let (records, bytes, unread, destroyed, shown, dates) = (0, 0, 0, 0, 0, 0);
+        Model { rig, writer, half: None, records, bytes, unread, destroyed, is_unsure: false, shown, dates }
+    }
+
+    fn create(rig: &Rig) -> File {
+        File::options().append(true).create(true).open(rig.path("app.log")).unwrap()
+    }
+
+    /// Writes where the writer stands, which may be a file that was rotated away.
+    fn write(&mut self, count: u64) {
+        let mut text = self.half.take().map(|rest| (rest, 1)).unwrap_or_default();
+        text.0 += &self.rig.lines(count);
+        self.writer.write_all(text.0.as_bytes()).unwrap();
+        self.records += count + text.1;
+        self.unread += count + text.1;
+        self.bytes += text.0.len() as u64;
+    }
+
+    /// The writer leaves a file, and with it half a record that is never ended.
+    fn reopen(&mut self) {
+        self.writer = Model::create(&self.rig);
+        (self.half, self.unread) = (None, 0);
+    }
+
+    /// What the live file holds is gone.
+    fn destroy(&mut self) {
+        self.destroyed += self.unread;
+        self.unread = 0;
+        self.is_unsure = true;
+        self.half = None;
+    }
+
+    fn shift(&mut self) {
+        for number in (1..GENERATIONS).rev() {
+            for ending in ["", ".gz"] {
+                let from = format!("app.log.{number}{ending}");
+                if self.rig.path(&from).exists() {
+                    self.rig.rename(&from, &format!("app.log.{}{ending}", number + 1));
+                }
+            }
+        }
+    }
+
+    fn step(&mut self, step: &Step) {
+        match *step {
+            Step::Write(count) => self.write(count),
+            Step::Half => {
+                if self.half.is_none() {
+                    let line = self.rig.lines(1);
+                    let (first, rest) = line.split_at(14);
+                    self.writer.write_all(first.as_bytes()).unwrap();
+                    self.bytes += first.len() as u64;
+                    self.half = Some(rest.to_owned());
+                }
+            }
+            Step::Rename(after) => {
+                // A generation too many is not destroyed: nothing here ever deletes one.
+                if ["", ".gz"].iter().any(|ending| self.rig.path(&format!("app.log.{GENERATIONS}{ending}")).exists()) {
+                    return;
+                }
+                self.shift();
+                self.rig.rename("app.log", "app.log.1");
+                drop(Model::create(&self.rig));
+                if after > 0 {
+                    self.write(after);
+                }
+                self.reopen();
+            }
+            Step::Date => {
+                self.dates += 1;
+                self.rig.rename("app.log", &format!("app-20261122-{:06}.log", self.dates));
+                self.reopen();
+            }
+            Step::CopyTruncate(between) => {
+                if ["", ".gz"].iter().any(|ending| self.rig.path(&format!("app.log.{GENERATIONS}{ending}")).exists()) {
+                    return;
+                }
+                self.shift();
+                fs::copy(self.rig.path("app.log"), self.rig.path("app.log.1")).unwrap();
+                let half = self.half.take();
+                self.unread = 0;
+                if between > 0 {
+                    self.half = half;
+                    self.write(between);
+                    self.destroy();
+                }
+                (self.half, self.unread) = (None, 0);
+                self.writer.set_len(0).unwrap();
+            }
+            Step::Truncate(count) => {
+                self.destroy();
+                self.writer.set_len(0).unwrap();
+                self.write(count);
+            }
+            Step::Delete(count) => {
+                self.destroy();
+                fs::remove_file(self.rig.path("app.log")).unwrap();
+                self.reopen();
+                self.write(count);
+            }
+            Step::Replace(count) => {
+                self.destroy();
+                let lines = self.rig.lines(count);
+                append(&self.rig.path("next"), &lines);
+                self.rig.rename("next", "app.log");
+                self.reopen();
+                (self.records, self.unread) = (self.records + count, count);
+                self.bytes += lines.len() as u64;
+            }
+            Step::Compress(number) => {
+                let (from, to) =
+                    (self.rig.path(&format!("app.log.{number}")), self.rig.path(&format!("app.log.{number}.gz")));
+                if from.exists() && !to.exists() {
+                    gzip(&from, &to);
+                }
+            }
+            Step::Wake => self.rig.wake(),
+            Step::Pass(milliseconds) => self.rig.pass(Duration::from_millis(milliseconds)),
+            Step::Scrape => self.scrape(),
+            Step::Kill => self.rig.kill(),
+            Step::Stop => {
+                if let Some(mut follower) = self.rig.follower.take() {
+                    assert!(follower.finish(&mut || false).unwrap());
+                    self.unread = 0;
+                }
+            }
+            Step::Start => {
+                if self.rig.follower.is_none() {
+                    self.rig.start();
+                }
+            }
+        }
+    }
+
+    fn scrape(&mut self) {
+        if self.rig.follower.is_some() {
+            // Scrapes that are closer together than a millisecond share one look.
+            self.rig.clock.by(Duration::from_millis(2));
+            let shown = self.rig.errors();
+            assert!(shown >= self.shown, "a counter went back from {} to {shown}", self.shown);
+            assert!(shown <= self.records, "{shown} counted of {}", self.records);
+            (self.shown, self.unread) = (shown, 0);
+        }
+    }
+
+    fn check(mut self) {
+        if self.rig.follower.is_none() {
+            self.rig.start();
+        }
+        self.rig.pass(Duration::from_secs(40));
+        self.scrape();
+        let (least, most) = (self.records - self.destroyed, self.records);
+        let follower = format!("{:?}", self.rig.follower);
+        assert!((least..=most).contains(&self.shown), "{} not in {least}..={most}: {follower}", self.shown);
+        let snapshot = self.rig.scrape();
+        let (tally, lag) = (&snapshot.tally.sources["app"], snapshot.gauges["app"].lag_bytes);
+        let known = tally.read_bytes + tally.lost_bytes + lag;
+        assert!(known <= self.bytes, "ledger: {tally:?} and {lag} of {}: {follower}", self.bytes);
+        if !self.is_unsure {
+            assert_eq!((tally.lost_bytes, known), (0, self.bytes), "ledger: {follower}");
+        }
+        // Another start finds nothing that was counted before.
+        self.rig.start();
+        self.rig.pass(Duration::from_secs(40));
+        let before = self.shown;
+        self.scrape();
+        assert_eq!(self.shown, before, "counted again after a restart");
+    }
+}
+
+#[track_caller]
+fn check(pattern: &str, steps: &[Step]) {
+    let mut model = Model::new(pattern);
+    for step in steps {
+        model.step(step);
+    }
+    model.check();
+}
+
+fn cases() -> ProptestConfig {
+    let cases = std::env::var("TWDIAG_MODEL_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(CASES);
+    let persistence = proptest::test_runner::FileFailurePersistence::Direct("tests/data/model.regressions");
+    ProptestConfig {
+        cases,
+        max_shrink_iters: 4000,
+        failure_persistence: Some(Box::new(persistence)),
+        ..ProptestConfig::default()
+    }
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    #[test]
+    fn one_path_agrees_with_the_model(steps in steps()) {
+        check("app.log", &steps);
+    }
+
+    #[test]
+    fn a_glob_over_rotated_names_agrees_with_the_model(steps in steps()) {
+        check("app*", &steps);
+    }
+}
