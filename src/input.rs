@@ -8,6 +8,12 @@ use indicatif::ProgressBar;
 /// How much a decompressor takes of a file at once, in bytes.
 const COMPRESSED_READ: usize = 128 << 10;
 
+/// How a file begins that gzip compressed.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// How a file begins that zstd compressed.
+const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
 /// The name of standard input among paths.
 pub const STDIN: &str = "-";
 
@@ -23,6 +29,11 @@ pub fn open(path: &std::path::Path, progress: &ProgressBar) -> io::Result<Box<dy
     }
 }
 
+/// Whether an input that begins with these bytes, at least four of them where it has so many, is stored as it is.
+pub fn is_plain(start: &[u8]) -> bool {
+    !start.starts_with(&GZIP) && !start.starts_with(&ZSTD)
+}
+
 /// What the input holds once unpacked. Its first bytes tell, never its name.
 ///
 /// Concatenated gzip members and zstd frames are one stream.
@@ -32,12 +43,12 @@ pub fn open(path: &std::path::Path, progress: &ProgressBar) -> io::Result<Box<dy
 pub fn unpacked(mut input: impl Read + 'static) -> io::Result<Box<dyn Read>> {
     let mut magic = Vec::with_capacity(4);
     input.by_ref().take(4).read_to_end(&mut magic)?;
-    let kind: [u8; 4] = std::array::from_fn(|at| magic.get(at).copied().unwrap_or(0));
+    let (gzip, zstd) = (magic.starts_with(&GZIP), magic.starts_with(&ZSTD));
     let whole = Cursor::new(magic).chain(input);
     let buffered = |whole| BufReader::with_capacity(COMPRESSED_READ, whole);
-    Ok(match kind {
-        [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(buffered(whole))),
-        [0x28, 0xb5, 0x2f, 0xfd] => Box::new(zstd::Decoder::with_buffer(buffered(whole))?),
+    Ok(match (gzip, zstd) {
+        (true, _) => Box::new(flate2::bufread::MultiGzDecoder::new(buffered(whole))),
+        (_, true) => Box::new(zstd::Decoder::with_buffer(buffered(whole))?),
         _ => Box::new(whole),
     })
 }

@@ -2,6 +2,7 @@
 
 mod fail_on;
 mod inputs;
+mod parts;
 mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,10 +31,11 @@ use crate::tally::{Errors, Label, Series, Tally};
 
 use fail_on::Gate;
 use inputs::{Input, Inputs};
+use parts::Part;
 use told::Told;
 
 /// How much is read at once, in bytes: it stays in the second-level cache until it is scanned.
-const READ: usize = 256 << 10;
+const READ: usize = 512 << 10;
 
 /// Distinct uncatalogued codes that get series of their own on a page.
 const UNCATALOGUED: usize = 100;
@@ -129,6 +131,22 @@ struct Sum {
     errors: BTreeMap<usize, String>,
 }
 
+impl Sum {
+    fn merge(&mut self, other: Sum) {
+        for (source, found) in other.sources {
+            self.sources.entry(source).or_default().add(&found);
+        }
+        self.seen = match (self.seen.take(), other.seen) {
+            (Some(mut sum), Some(seen)) => {
+                sum.merge(seen);
+                Some(sum)
+            }
+            (sum, seen) => sum.or(seen),
+        };
+        self.errors.extend(other.errors);
+    }
+}
+
 /// Scans everything and prints the result; exit code 1 where nothing was found, 2 where something was unreadable, 3
 /// where something was found that must not be. Where that is asked for, finding nothing is success.
 ///
@@ -156,7 +174,10 @@ pub fn run(arguments: &Arguments, detector: &Detector) -> anyhow::Result<ExitCod
     if arguments.format == Format::Csv {
         out.write_all(output::CSV_HEADER.as_bytes())?;
     }
-    let threads = arguments.threads.map(usize::from);
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = arguments.threads.map_or_else(cores, usize::from);
+    // Lines come in the order of their files and with their numbers: whoever prints them reads each file in one go.
+    let parts = parts::of(&inputs, threads > 1 && !lines);
     let pass = Pass {
         detector,
         format: arguments.format,
@@ -166,8 +187,9 @@ pub fn run(arguments: &Arguments, detector: &Detector) -> anyhow::Result<ExitCod
         now: Zoned::now(),
         progress: &progress,
         inputs: &inputs,
+        parts: &parts,
     };
-    let sum = pass.run(threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)), out);
+    let sum = pass.run(threads, out);
     progress.finish_and_clear();
     let sum = sum?;
 
@@ -232,6 +254,7 @@ struct Pass<'a> {
     now: Zoned,
     progress: &'a ProgressBar,
     inputs: &'a [Input],
+    parts: &'a [Part],
 }
 
 /// What a thread keeps from one input to the next.
@@ -242,55 +265,50 @@ struct Reader {
 }
 
 impl Pass<'_> {
-    /// Scans the inputs; matches go to `out` in the inputs' order, where the format wants them.
+    /// Scans the parts; matches go to `out` in the parts' order, where the format wants them.
     fn run(&self, threads: usize, out: impl Write + Send) -> io::Result<Sum> {
         let ordered = Ordered::new(out);
         let next = AtomicUsize::new(0);
-        let sum = Mutex::new(Sum::default());
+        let total = Mutex::new(Sum::default());
         std::thread::scope(|scope| {
-            for _ in 0..threads.min(self.inputs.len()) {
+            for _ in 0..threads.min(self.parts.len()) {
                 scope.spawn(|| {
                     let mut reader =
                         Reader { scanner: self.detector.scanner(Assume::Nothing), block: vec![0; 2 * READ] };
+                    let seen = self.diagnosed.then(|| Timeline::new(Arc::clone(self.detector.findings())));
+                    let mut sum = Sum { seen, ..Sum::default() };
                     loop {
                         let index = next.fetch_add(1, Ordering::Relaxed);
-                        let Some(input) = self.inputs.get(index) else { break };
-                        let (mut found, mut printed) = (Found::default(), Vec::new());
-                        let mut seen = self.diagnosed.then(|| Timeline::new(Arc::clone(self.detector.findings())));
-                        let result = input::open(&input.path, self.progress).and_then(|opened| {
-                            self.scan(opened, input, &mut reader, (&mut found, &mut seen), &mut printed, |printed| {
+                        let Some(part) = self.parts.get(index) else { break };
+                        let input = &self.inputs[part.input];
+                        let mut printed = Vec::new();
+                        let found = sum.sources.entry(Arc::clone(&input.source)).or_default();
+                        let result = part.open(input, self.progress).and_then(|opened| {
+                            let found = (found, &mut sum.seen);
+                            self.scan(opened, (input, part), &mut reader, found, &mut printed, |printed| {
                                 ordered.offer(index, printed)
                             })
                         });
-                        let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
-                        sum.sources.entry(Arc::clone(&input.source)).or_default().add(&found);
-                        sum.seen = match (sum.seen.take(), seen) {
-                            (Some(mut sum), Some(seen)) => {
-                                sum.merge(seen);
-                                Some(sum)
-                            }
-                            (sum, seen) => sum.or(seen),
-                        };
                         if let Err(error) = result {
                             sum.errors.insert(input.place, format!("{}: {error}", input.path.display()));
                         }
-                        drop(sum);
                         if !ordered.finish(index, printed) {
                             break;
                         }
                     }
+                    total.lock().unwrap_or_else(PoisonError::into_inner).merge(sum);
                 });
             }
         });
         ordered.into_inner()?;
-        Ok(sum.into_inner().unwrap_or_else(PoisonError::into_inner))
+        Ok(total.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Scans one input to its end. What was read before an error counts.
+    /// Scans one part to its end. What was read before an error counts.
     fn scan(
         &self,
         mut opened: Box<dyn Read>,
-        input: &Input,
+        (input, part): (&Input, &Part),
         reader: &mut Reader,
         (found, seen): (&mut Found, &mut Option<Timeline>),
         printed: &mut Vec<u8>,
@@ -298,7 +316,7 @@ impl Pass<'_> {
     ) -> io::Result<()> {
         let Reader { scanner, block } = reader;
         let path = input.path.to_string_lossy();
-        let mut cursor = Cursor::default();
+        let mut cursor = Cursor { head: part.start, offset: part.start, ..Cursor::default() };
         let mut filled = 0;
         let mut place = Place::default();
         // The heads of records that were counted and may still report further codes.

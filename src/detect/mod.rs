@@ -18,6 +18,7 @@ use crate::catalog::Catalog;
 use crate::diagnose;
 use crate::record::{Code, Match};
 
+pub(crate) use records::first_cut;
 pub use rules::{Rule, Rules, RulesError, Verdict};
 pub use scanner::Scanner;
 pub use time::RecordTime;

@@ -78,6 +78,31 @@ impl Record {
     }
 }
 
+/// Where in a piece of a log a record begins before which none is open: a scan of what stands before it and one of
+/// what begins there say together what one scan says. The first such place; `None` where the piece has none.
+///
+/// The piece may begin anywhere, even inside a line.
+pub(crate) fn first_cut(piece: &[u8]) -> Option<usize> {
+    let floor = memchr(b'\n', piece)? + 1;
+    let lines = Lines { block: piece, floor };
+    let mut before = lines.at(floor);
+    // Lines of one stream in a row: past as many as may interleave, no other stream's record goes on.
+    let mut alone = 0;
+    while before.span.end < piece.len() {
+        let line = lines.at(before.span.end);
+        if piece[line.span.end - 1] != b'\n' {
+            break;
+        }
+        alone = if line.stream == before.stream { alone + 1 } else { 0 };
+        let is_clear = if line.stream == 0 { alone > 0 } else { alone > INTERLEAVED };
+        if is_clear && !before.is_long() && !line.is_long() && !lines.joins(&before, &line) {
+            return Some(line.span.start);
+        }
+        before = line;
+    }
+    None
+}
+
 impl<'a> Lines<'a> {
     /// The line that begins at `start`.
     pub(super) fn at(&self, start: usize) -> Line {

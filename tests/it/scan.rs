@@ -76,6 +76,25 @@ fn lines_come_in_the_order_of_the_files() {
 }
 
 #[test]
+fn a_large_file_counts_the_same_in_parts() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("large.log");
+    let log = std::fs::read(LOG).unwrap();
+    // Of every kind of line, long enough for three parts, and with half a line at its end.
+    let mut large = log.repeat((25 << 20) / log.len());
+    large.truncate(large.len() - 20);
+    std::fs::write(&path, large).unwrap();
+    let sums = |threads: &str| {
+        let output = run(&["scan", "--format", "json", "--threads", threads, path.to_str().unwrap()], b"");
+        serde_json::from_str::<Value>(&stdout(&output)).unwrap()
+    };
+    let whole = sums("1");
+    assert!(whole["records_matched"].as_u64() > Some(10_000), "{whole}");
+    assert_eq!(sums("2"), whole);
+    assert_eq!(sums("5"), whole);
+}
+
+#[test]
 fn a_directory_is_its_files() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();

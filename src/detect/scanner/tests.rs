@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::catalog::Catalog;
 use crate::detect::Rules;
+use crate::detect::first_cut;
 
 thread_local! {
     static SCANNER: std::cell::RefCell<Scanner> = std::cell::RefCell::new(
@@ -182,6 +183,31 @@ proptest! {
         let input: String = pieces.into_iter().map(|piece| PIECES[piece]).collect();
         let whole = scan_in_pieces(input.as_bytes(), &[usize::MAX]);
         prop_assert_eq!(scan_in_pieces(input.as_bytes(), &sizes), whole);
+    }
+
+    #[test]
+    fn parts_say_what_the_whole_says(
+        pieces in prop::collection::vec((0..PIECES.len(), 1usize..40), 1..30),
+        places in prop::collection::vec(0usize..4000, 1..5),
+    ) {
+        let input: String = pieces.into_iter().map(|(piece, times)| PIECES[piece].repeat(times)).collect();
+        let input = input.as_bytes();
+        let whole = scan_in_pieces(input, &[usize::MAX]);
+        let mut cuts: Vec<usize> = places.into_iter().filter_map(|at| Some(at + first_cut(input.get(at..)?)?)).collect();
+        cuts.extend([0, input.len()]);
+        cuts.sort_unstable();
+        let (mut said, mut total) = (Vec::new(), Scanned::default());
+        for part in cuts.windows(2) {
+            let (of_part, scanned) = scan_in_pieces(&input[part[0]..part[1]], &[usize::MAX]);
+            total.lines += scanned.lines;
+            total.truncated_lines += scanned.truncated_lines;
+            said.extend(of_part.into_iter().map(|said| match said {
+                Said::Accepted { offset, code, rule } => Said::Accepted { offset: offset + part[0] as u64, code, rule },
+                rejected => rejected,
+            }));
+        }
+        said.sort();
+        prop_assert_eq!((said, total), whole);
     }
 
     #[test]
