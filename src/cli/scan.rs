@@ -1,5 +1,6 @@
 //! `scan`: one pass over files or standard input, then a summary.
 
+mod block;
 mod fail_on;
 mod inputs;
 mod parts;
@@ -29,13 +30,11 @@ use crate::record::{Code, Match, Sighting};
 use crate::tail::{Snapshot, SourceGauges, StateHealth};
 use crate::tally::{Errors, Label, Series, Tally};
 
+use block::Block;
 use fail_on::Gate;
 use inputs::{Input, Inputs};
 use parts::Part;
 use told::Told;
-
-/// How much is read at once, in bytes: it stays in the second-level cache until it is scanned.
-const READ: usize = 512 << 10;
 
 /// Distinct uncatalogued codes that get series of their own on a page.
 const UNCATALOGUED: usize = 100;
@@ -260,8 +259,7 @@ struct Pass<'a> {
 /// What a thread keeps from one input to the next.
 struct Reader {
     scanner: Scanner,
-    /// Its length is its capacity; what it holds is known to the loop that reads.
-    block: Vec<u8>,
+    block: Block,
 }
 
 impl Pass<'_> {
@@ -273,8 +271,7 @@ impl Pass<'_> {
         std::thread::scope(|scope| {
             for _ in 0..threads.min(self.parts.len()) {
                 scope.spawn(|| {
-                    let mut reader =
-                        Reader { scanner: self.detector.scanner(Assume::Nothing), block: vec![0; 2 * READ] };
+                    let mut reader = Reader { scanner: self.detector.scanner(Assume::Nothing), block: Block::new() };
                     let seen = self.diagnosed.then(|| Timeline::new(Arc::clone(self.detector.findings())));
                     let mut sum = Sum { seen, ..Sum::default() };
                     loop {
@@ -317,20 +314,16 @@ impl Pass<'_> {
         let Reader { scanner, block } = reader;
         let path = input.path.to_string_lossy();
         let mut cursor = Cursor { head: part.start, offset: part.start, ..Cursor::default() };
-        let mut filled = 0;
+        block.clear();
         let mut place = Place::default();
         // The heads of records that were counted and may still report further codes.
         let mut heads = BTreeSet::new();
         loop {
-            if block.len() < filled + READ {
-                block.resize(filled + READ, 0);
-            }
-            let read = retry(|| opened.read(&mut block[filled..]));
+            let read = block.fill(&mut opened);
             let size = *read.as_ref().unwrap_or(&0);
-            filled += size;
             found.bytes += size as u64;
             let end = if size == 0 { End::Input } else { End::More };
-            let (base, held) = (cursor.head, &block[..filled]);
+            let (base, held) = (cursor.head, block.held());
             let scanned = scanner.scan(held, &mut cursor, end, &mut |decision| match decision {
                 Decision::Rejected(rule) => *found.rejected.entry(rule).or_default() += 1,
                 Decision::Accepted(matched) => {
@@ -355,9 +348,8 @@ impl Pass<'_> {
                 return read.map(drop);
             }
             let done = (cursor.head - base) as usize;
-            place.forget(&block[..filled], done);
-            block.copy_within(done..filled, 0);
-            filled -= done;
+            place.forget(block.held(), done);
+            block.forget(done);
         }
     }
 
@@ -413,15 +405,6 @@ impl Place {
     fn forget(&mut self, block: &[u8], done: usize) {
         self.line(block, done);
         self.at = 0;
-    }
-}
-
-fn retry(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
-    loop {
-        match read() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            result => return result,
-        }
     }
 }
 
