@@ -331,14 +331,20 @@ impl Track {
             is_examined: false,
             is_settled: false,
         };
+        // What stood there was rotated away before it was ever seen.
+        let is_base_unseen = !self.files.iter().any(|file| {
+            file.known.place == Place::Followed
+                && (file.known.path == sibling.base || file.known.resolved == sibling.base)
+        });
         let stranger = self.strangers.entry(sibling.identity).or_insert(fresh);
         if stranger.status != sibling.status {
             (stranger.changed, stranger.status) = (now, sibling.status);
             (stranger.is_examined, stranger.is_settled) = (false, false);
         }
         let rotated_at = self.rotations.get(directory_of(&sibling.path)).copied();
-        stranger.is_near |=
-            sibling.is_between || rotated_at.is_some_and(|at| at >= stranger.since || now <= at + QUIET);
+        stranger.is_near |= is_base_unseen
+            || sibling.is_between
+            || rotated_at.is_some_and(|at| at >= stranger.since || now <= at + QUIET);
         let is_quiet = now >= stranger.changed + SETTLED;
         let (since, is_near) = (stranger.since, stranger.is_near);
         // Files are read through once for each change, and once more when they have settled.

@@ -27,6 +27,9 @@ const TAIL: usize = 64;
 /// How much of its beginning tells a copy that is shorter than [`HEAD`], in bytes.
 const START: u64 = 64;
 
+/// How long a file counts as written to.
+const HOT: Duration = Duration::from_secs(60);
+
 /// How long an open record waits for its next line.
 const SILENCE: Duration = Duration::from_millis(500);
 
@@ -49,6 +52,8 @@ pub(super) struct Followed {
     pub(super) listed: Duration,
     /// Whether the last listing showed it; true before the first.
     pub(super) is_listed: bool,
+    /// Whether it grew while it was followed.
+    has_grown: bool,
     /// Whether the silence since it grew was judged.
     paused: bool,
     /// Whether it was empty and then written to: what it held in between may stand elsewhere.
@@ -134,6 +139,7 @@ impl Followed {
             rotated: now,
             listed: now,
             is_listed: true,
+            has_grown: false,
             paused: false,
             touched: false,
             pending: true,
@@ -219,6 +225,12 @@ impl Followed {
         (self.modified, self.paused, self.behind, self.pending) = ((0, 0), false, false, true);
     }
 
+    /// Whether it is written to, or ends in a record that is still open: worth a look more often than others.
+    pub(super) fn is_hot(&self, now: Duration) -> bool {
+        let is_waiting = !self.paused && !self.known.cursor.open.is_empty();
+        self.file.is_some() && (is_waiting || (self.has_grown && now < self.grown + HOT))
+    }
+
     /// Whether its status says that there may be something to read.
     pub(super) fn is_changed(&self, status: &Metadata) -> bool {
         status.len() != self.known.size || (status.mtime(), status.mtime_nsec()) != self.modified
@@ -253,6 +265,7 @@ impl Followed {
         self.touched = is_changed && self.known.size == 0 && cursor.offset == 0 && !is_first;
         if is_changed {
             (self.grown, self.paused) = (now, false);
+            self.has_grown |= !is_first;
             // What stands before the offset is checked with every block; a writer of lines that end alike, emptied
             // and filled again to the same length, shows at the beginning.
             let (start, head) = (self.known.start, self.known.head);

@@ -13,7 +13,7 @@ use super::counts::{Counts, Sink};
 use super::file::Followed;
 use super::snapshot::{Snapshot, SourceGauges};
 use super::stream::Stream;
-use super::track::{HOT, Look, MANY, Track};
+use super::track::{Look, MANY, Track};
 use super::{Hints, Input, Own, Plan};
 use crate::detect::{Detector, End};
 use crate::state::{Checkpoint, Loaded, Place, State, Store};
@@ -158,6 +158,7 @@ impl Follower {
         // From here on the state's author may die: nobody may take an earlier generation for the last one.
         follower.commit(false);
         follower.commits.sync(&mut follower.counts);
+        follower.published = follower.snapshot();
         follower
     }
 
@@ -382,7 +383,7 @@ impl Follower {
         let is_behind = self.is_behind();
         self.caught_up |= !is_behind && self.tracks.iter().all(|track| track.is_seen);
         let mut files = self.tracks.iter().flat_map(|track| &track.files);
-        let is_hot = files.any(|file| file.file.is_some() && now < file.grown + HOT);
+        let is_hot = files.any(|file| file.is_hot(now));
         self.next_read = match (is_behind, is_hot) {
             (true, _) => now,
             (false, true) => now + HOT_LOOK,

@@ -28,9 +28,6 @@ pub(super) const MANY: usize = 1000;
 /// Passes after which every one of many files was looked at.
 const PARTS: usize = 5;
 
-/// How long a file counts as written to.
-pub(super) const HOT: Duration = Duration::from_secs(60);
-
 /// How long nothing is written to a rotated file until it is left, and how long a missing one is searched for.
 pub(super) const QUIET: Duration = Duration::from_secs(10);
 
@@ -336,6 +333,10 @@ impl Track {
             // It may be a copy of what was counted: judged with the others beside the file.
             return Ok(());
         }
+        if !is_first {
+            // Another may have stood there and gone since the last look.
+            self.rotations.insert(directory_of(path).to_owned(), counts.now);
+        }
         let offset = if is_first && self.start_at == StartAt::End { status.len() } else { 0 };
         let file = Followed::begin(path, &self.source, file::open_same(path, identity)?, offset, counts.now)?;
         self.listing.watch(directory_of(&file.known.resolved));
@@ -440,7 +441,7 @@ impl Track {
     ) -> io::Result<()> {
         let now = counts.now;
         let is_due = |file: &Followed| {
-            let is_told = file.pending || file.behind || now < file.grown + HOT;
+            let is_told = file.pending || file.behind || file.is_hot(now);
             file.file.is_some() && (is_told || (is_pass && file.known.place == Place::Rotated))
         };
         let mut order: Vec<usize> = (0..self.files.len()).filter(|index| is_due(&self.files[*index])).collect();

@@ -23,3 +23,4 @@ mod readme;
 mod scan;
 mod state;
 mod supply;
+mod torture;
