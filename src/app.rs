@@ -38,7 +38,7 @@ pub enum Port {
 /// # Errors
 /// A taken port, a state directory in use, and those of standard output.
 pub fn run(config: Config, port: Port) -> anyhow::Result<ExitCode> {
-    let Config { detector, plan, page, output, .. } = config;
+    let Config { detector, plan, page, output, findings, .. } = config;
     let only_stdin = plan.sources.iter().all(|source| source.input == Input::Stdin);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let signals = {
@@ -47,7 +47,7 @@ pub fn run(config: Config, port: Port) -> anyhow::Result<ExitCode> {
     };
     let web = page.web_config.as_deref().map(WebConfig::open).transpose()?.unwrap_or_default();
     let listener = bind(page.listen, port)?;
-    let (sink, drain) = printer(output, only_stdin, &detector)?;
+    let (sink, drain) = printer(output, findings, only_stdin, &detector)?;
     let (handle, thread) = tail::start(plan, &detector, sink)?;
     let (ended, end) = oneshot::channel();
     std::thread::Builder::new().name("end".into()).spawn(move || {
@@ -81,7 +81,12 @@ fn bind(listen: Listen, port: Port) -> anyhow::Result<Option<TcpListener>> {
 }
 
 /// What takes the matches, and what waits for them to be written.
-fn printer(output: Output, only_stdin: bool, detector: &Detector) -> io::Result<(Box<dyn Sink>, output::Drain)> {
+fn printer(
+    output: Output,
+    findings: bool,
+    only_stdin: bool,
+    detector: &Detector,
+) -> io::Result<(Box<dyn Sink>, output::Drain)> {
     let mode = match output {
         Output::Pretty => Mode::Pretty,
         Output::Json => Mode::Json,
@@ -93,7 +98,7 @@ fn printer(output: Output, only_stdin: bool, detector: &Detector) -> io::Result<
     // Standard input can wait for a reader; files and scrapes must not.
     let full = if only_stdin { Full::Wait } else { Full::Drop };
     let (sink, drain) = output::Output::start(mode, color, full, detector.clone(), io::stdout())?;
-    Ok((Box::new(sink), drain))
+    Ok((Box::new(if findings { sink.with_findings() } else { sink }), drain))
 }
 
 /// Serves the page until the reader ended and whoever wanted one more look had it.

@@ -17,6 +17,7 @@ pub mod diagnose;
 pub mod state;
 pub mod tail;
 pub mod metrics;
+pub mod page;
 pub mod http;
 pub mod input;
 pub mod doctor;

@@ -8,6 +8,7 @@ use prometheus::proto::{Bucket, Histogram, Metric, MetricFamily, MetricType};
 use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use crate::catalog::Category;
+use crate::diagnose::{View, WINDOWS};
 use crate::tail::{Snapshot, StateHealth, WRITE_BUCKETS};
 use crate::tally::{Label, Rotation, Series};
 
@@ -17,10 +18,12 @@ use crate::tally::{Label, Rotation, Series};
 /// Those of the encoder.
 pub fn render(snapshot: Arc<Snapshot>) -> prometheus::Result<String> {
     let process = prometheus::process_collector::ProcessCollector::for_self();
-    Ok(render_counts(snapshot)? + &TextEncoder::new().encode_to_string(&process.collect())?)
+    let now = TextEncoder::new().encode_to_string(&diagnosis(&snapshot.seen)?)?;
+    Ok(render_counts(snapshot)? + &now + &TextEncoder::new().encode_to_string(&process.collect())?)
 }
 
-/// Renders a snapshot alone: in a page that another exporter serves, `process_*` is that exporter's.
+/// Renders the counts alone: in a page that another exporter serves, `process_*` is that exporter's, and a page that
+/// is written once knows no present.
 ///
 /// # Errors
 /// Those of the encoder.
@@ -41,6 +44,27 @@ impl Collector for Published {
     fn collect(&self) -> Vec<MetricFamily> {
         collect(&self.0).expect("names and labels are constant and valid")
     }
+}
+
+/// What is wrong now.
+fn diagnosis(view: &View) -> prometheus::Result<Vec<MetricFamily>> {
+    let gauge = |name: &str, help: &str, labels: &[&str]| IntGaugeVec::new(Opts::new(name, help), labels);
+    let active =
+        gauge("twdiag_finding_active", "Whether a diagnosis holds now; each is explained on the page.", &["finding"])?;
+    for rule in view.rules.all() {
+        active.with_label_values(&[&rule.id]).set(0);
+    }
+    for finding in view.active() {
+        active.with_label_values(&[&finding.id]).set(1);
+    }
+    let calls =
+        gauge("twilio_error_calls", "Distinct calls affected within the window, estimated.", &["category", "window"])?;
+    for ((window, _), of_window) in WINDOWS.iter().zip(&view.calls) {
+        for (category, count) in Category::ALL.into_iter().zip(of_window) {
+            calls.with_label_values(&[category.name(), window]).set(count.cast_signed());
+        }
+    }
+    Ok([active, calls].iter().flat_map(Collector::collect).collect())
 }
 
 fn collect(snapshot: &Snapshot) -> prometheus::Result<Vec<MetricFamily>> {

@@ -21,6 +21,9 @@ pub struct Arguments {
     /// How to print matches [default: pretty on a terminal, json otherwise]
     #[arg(long, value_enum)]
     output: Option<Output>,
+    /// Print what the errors mean together as objects of their own; every object then has a "type"
+    #[arg(long)]
+    findings: bool,
     /// Where to serve the page, or `none` [default: 127.0.0.1:9853]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<Listen>,
@@ -108,6 +111,7 @@ impl Arguments {
         set(&mut written.uncatalogued, self.uncatalogued);
         set(&mut written.drain, self.drain);
         set(&mut written.linger, self.linger);
+        written.findings |= self.findings;
         written.enable_reload |= self.enable_reload;
         written.watch_config |= self.watch_config;
         given

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use super::Format;
 use crate::catalog::{Catalog, Category};
 use crate::detect::{Assume, Cursor, Decision, Detector, End, Scanner};
-use crate::diagnose::{Report, Timeline};
+use crate::diagnose::{Report, Timeline, View};
 use crate::input;
 use crate::metrics;
 use crate::output::{self, MatchLine, Ordered, Row, escape};
@@ -476,7 +476,9 @@ fn snapshot(sum: &Sum, detector: &Detector, now: Timestamp) -> Snapshot {
         of_source.truncated_lines = found.truncated_lines;
     }
     let gauges = sum.sources.keys().map(|source| (Arc::clone(source), SourceGauges::default())).collect();
-    Snapshot { tally, gauges, state: StateHealth::default(), caught_up: true, catalog }
+    // A page that is written once knows no present: what it means together is told by the report.
+    let seen = Arc::new(View::empty(Arc::clone(detector.findings()), now));
+    Snapshot { tally, gauges, state: StateHealth::default(), caught_up: true, catalog, seen }
 }
 
 /// Replaces a file at once: a collector never sees half a page.

@@ -43,6 +43,8 @@ pub struct Config {
     pub page: Page,
     /// How matches are printed.
     pub output: Output,
+    /// Whether findings are printed too.
+    pub findings: bool,
     /// What is logged, and how.
     pub log: (logging::Level, logging::Format),
     /// What does not keep it from running and should be known.
@@ -139,6 +141,7 @@ impl Given {
                     linger: written.linger.0,
                 },
                 output: written.output,
+                findings: written.findings,
                 log: (written.log_level, written.log_format),
                 warnings,
             }),

@@ -30,6 +30,8 @@ pub struct Written {
     pub rules: Vec<Spanned<PathBuf>>,
     /// How matches are printed.
     pub output: Output,
+    /// Whether what the errors mean together is printed too.
+    pub findings: bool,
     /// What is logged.
     pub log_level: logging::Level,
     /// How it is logged.
@@ -62,6 +64,7 @@ impl Default for Written {
             catalog: Vec::new(),
             rules: Vec::new(),
             output: Output::default(),
+            findings: false,
             log_level: logging::Level::default(),
             log_format: logging::Format::default(),
             web_config: None,

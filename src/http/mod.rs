@@ -2,7 +2,9 @@
 //!
 //! What a request asks for is routed here; what a client may do to the process is limited around it.
 
+mod api;
 mod gate;
+mod page;
 mod server;
 mod tls;
 mod users;
@@ -38,7 +40,8 @@ pub type Reload = mpsc::Sender<oneshot::Sender<bool>>;
 /// Every route that there is.
 pub fn router(site: Site) -> Router {
     Router::new()
-        // The page and the API merge routers of their own here: `.merge(page::routes()).merge(api::routes())`.
+        .merge(page::routes())
+        .merge(api::routes())
         .route("/metrics", get(metrics_page))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))

@@ -4,6 +4,7 @@ use anstyle::Style;
 
 use super::{MatchLine, escape, style};
 use crate::catalog::Entry;
+use crate::diagnose::Finding;
 use crate::input::STDIN;
 
 /// How much of a line of the record is shown the first time, in characters.
@@ -81,6 +82,18 @@ pub fn explain(entry: &Entry) -> String {
         }
     }
     out.push_str(&format!("\n{}\n", escape(&entry.docs)));
+    out
+}
+
+/// A finding that begins or ends: what it is, and what to do first.
+pub(super) fn finding(finding: &Finding, color: bool) -> String {
+    let bold = if color { Style::new().bold() } else { Style::new() };
+    let what = if finding.active { "wrong" } else { "over" };
+    let mut out = format!("{bold}{what}: {}{bold:#} ({})\n", escape(&finding.title), finding.id);
+    let steps = finding.steps.first().filter(|_| finding.active);
+    for line in steps.iter().flat_map(|step| wrap(&format!("first: {}", escape(step)), usize::from(width()) - 4)) {
+        out.push_str(&format!("    {line}\n"));
+    }
     out
 }
 

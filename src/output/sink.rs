@@ -9,6 +9,7 @@ use jiff::Zoned;
 
 use super::{MatchLine, Mode, pretty};
 use crate::detect::Detector;
+use crate::diagnose::Finding;
 use crate::record::{Code, Delivery, Sighting};
 use crate::tail::Sink;
 
@@ -40,6 +41,8 @@ pub struct Output {
     rendered: Vec<u8>,
     /// Whether the last match was dropped.
     dropping: bool,
+    /// Whether findings are printed too; every object then says what it is.
+    findings: bool,
 }
 
 /// Waits for what an [`Output`] took to be written.
@@ -100,9 +103,16 @@ impl Output {
                 explained: BTreeSet::new(),
                 rendered: Vec::new(),
                 dropping: false,
+                findings: false,
             },
             drain,
         ))
+    }
+
+    /// Prints findings too.
+    pub fn with_findings(mut self) -> Output {
+        self.findings = true;
+        self
     }
 
     /// Takes one match.
@@ -114,6 +124,7 @@ impl Output {
             return Ok(Delivery::Taken);
         }
         let line = MatchLine::new(sighting, self.detector.catalog(), self.detector.rules(), now);
+        let line = if self.findings { line.typed() } else { line };
         self.rendered.clear();
         match self.mode {
             Mode::None => {}
@@ -143,6 +154,20 @@ impl Sink for Output {
         }
         self.dropping = dropped;
         Ok(delivery)
+    }
+
+    fn found(&mut self, finding: &Finding, _: &Zoned) -> io::Result<()> {
+        if !self.findings || self.mode == Mode::None {
+            return Ok(());
+        }
+        self.rendered.clear();
+        match self.mode {
+            Mode::None => {}
+            Mode::Json => super::finding_line(finding, &mut self.rendered),
+            Mode::Pretty => self.rendered.extend_from_slice(pretty::finding(finding, self.color).as_bytes()),
+        }
+        // Of findings nothing is counted: the page and the metrics have them.
+        self.shared.put(&self.rendered, self.full).map(drop)
     }
 
     fn undelivered(&self, out: &mut Vec<u8>) {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::{Timestamp, Zoned};
 
 use crate::detect::{Decision, Detector, Scanned};
+use crate::diagnose::{Diagnosis, Finding, Report};
 use crate::record::{Delivery, Sighting};
 use crate::tally::{Errors, Label, Rotation, Series, Tally};
 
@@ -21,6 +22,12 @@ pub trait Sink: Send {
     /// # Errors
     /// Those of the stream behind it.
     fn take(&mut self, sighting: &Sighting<'_>, now: &Zoned) -> io::Result<Delivery>;
+
+    /// Takes a diagnosis that begins to hold, or no longer does.
+    ///
+    /// # Errors
+    /// Those of the stream behind it.
+    fn found(&mut self, finding: &Finding, now: &Zoned) -> io::Result<()>;
 
     /// Appends what was taken and is not written yet, in a form of its own.
     fn undelivered(&self, out: &mut Vec<u8>);
@@ -38,6 +45,8 @@ pub(super) struct Counts {
     /// Matches that the sink dropped, by source.
     pub(super) dropped: BTreeMap<Arc<str>, u64>,
     pub(super) sink: Box<dyn Sink>,
+    /// What the matches of the last hours mean together.
+    pub(super) diagnosis: Diagnosis,
     /// Distinct uncatalogued codes that get series of their own.
     pub(super) uncatalogued: usize,
     /// The present moment, since any fixed instant.
@@ -133,7 +142,8 @@ pub(super) struct Recorder<'a> {
 
 impl Recorder<'_> {
     pub(super) fn decide(&mut self, decision: Decision<'_>) {
-        let Counts { detector, tally, unannounced, dropped, sink, uncatalogued, wall, .. } = &mut *self.counts;
+        let Counts { detector, tally, unannounced, dropped, sink, diagnosis, uncatalogued, wall, .. } =
+            &mut *self.counts;
         match decision {
             Decision::Rejected(rule) => tally.reject(rule.map_or("none", |rule| &detector.rules().all()[rule].id)),
             Decision::Accepted(matched) => {
@@ -146,6 +156,17 @@ impl Recorder<'_> {
                 if is_late && tally.source(self.source).errors.get(&series).is_some_and(|errors| errors.total == 1) {
                     unannounced.insert((Arc::clone(self.source), series), seen);
                 }
+                let report = Report {
+                    at: time,
+                    code: matched.code,
+                    category,
+                    source: self.source,
+                    path: self.path,
+                    place: (0, matched.offset),
+                    call: matched.call_sid(),
+                    text: matched.text,
+                };
+                diagnosis.observe(&report, seen);
                 let sighting = Sighting { source: self.source, path: self.path, line: None, seen, matched: &matched };
                 if self.result.is_ok() {
                     match sink.take(&sighting, wall) {

@@ -16,6 +16,7 @@ use super::stream::Stream;
 use super::track::{Look, MANY, Track};
 use super::{Hints, Input, Own, Plan};
 use crate::detect::{Detector, End};
+use crate::diagnose::{Diagnosis, Finding, View};
 use crate::state::{Checkpoint, Loaded, Place, State, Store};
 
 /// How often everything is looked at without a hint; of many files, a part.
@@ -35,6 +36,9 @@ const ROUND: u64 = 32 << 20;
 
 /// Looks in a row that rotations may lead to: a few, because writers go on.
 const LOOKS: usize = 4;
+
+/// How often it is judged what the errors mean together, where nobody asks.
+const DIAGNOSED: Duration = Duration::from_secs(1);
 
 /// Scrapes that arrive closer together than this share one commit.
 const SHARED: Duration = Duration::from_millis(1);
@@ -82,6 +86,10 @@ pub struct Follower {
     caught_up: bool,
     published: Arc<Snapshot>,
     published_at: Option<Duration>,
+    /// When it was last judged what the errors mean together; zero where that is due.
+    diagnosed_at: Duration,
+    /// Findings that began or ended and were not told yet.
+    found: Vec<Finding>,
 }
 
 impl std::fmt::Debug for Follower {
@@ -115,6 +123,7 @@ impl Follower {
             unannounced,
             dropped: BTreeMap::new(),
             sink,
+            diagnosis: Diagnosis::new(Arc::clone(detector.findings())),
             uncatalogued: plan.uncatalogued,
             now,
             wall: clock.wall(),
@@ -128,6 +137,7 @@ impl Follower {
             state: commits.health.clone(),
             caught_up: false,
             catalog: Arc::clone(detector.catalog()),
+            seen: Arc::new(View::empty(Arc::clone(detector.findings()), counts.wall.timestamp())),
         });
         let own = Arc::new(Own::of(&plan));
         let mut follower = Follower {
@@ -152,6 +162,8 @@ impl Follower {
             caught_up: false,
             published,
             published_at: None,
+            diagnosed_at: Duration::ZERO,
+            found: Vec::new(),
             plan: Plan::new(Vec::new()),
         };
         follower.follow(plan, detector);
@@ -198,6 +210,10 @@ impl Follower {
             stream.is_followed = plan.sources.iter().any(|source| source.name == stream.source);
         }
         self.parked.extend(old.values().flat_map(|track| track.checkpoints().cloned()));
+        if self.counts.detector.findings() != detector.findings() {
+            // Other rules: what holds is judged anew.
+            self.counts.diagnosis = Diagnosis::new(Arc::clone(detector.findings()));
+        }
         self.counts.detector = detector.clone();
         self.counts.uncatalogued = plan.uncatalogued;
         self.plan = plan;
@@ -243,6 +259,11 @@ impl Follower {
             self.published = self.snapshot();
         }
         self.commits.sync_if_due(&mut self.counts);
+        // A minute that passed may end what held, and moves the charts.
+        if now >= self.diagnosed_at + DIAGNOSED && self.counts.diagnosis.is_due(self.counts.wall.timestamp()) {
+            self.published = self.snapshot();
+        }
+        self.announce_findings()?;
         let idle = self.next_look.min(self.next_read).saturating_sub(now);
         let streams = self.streams.iter().filter_map(|stream| stream.idle(now));
         Ok(streams.chain(self.commits.idle(&self.counts)).fold(idle, Duration::min))
@@ -261,7 +282,10 @@ impl Follower {
         let is_few = self.tracks.iter().map(|track| track.files.len()).sum::<usize>() <= MANY;
         self.advance(Some(if is_few { Look::Full } else { Look::Pass }))?;
         self.commit(false);
+        // A scrape shows what was found just now.
+        self.diagnosed_at = Duration::ZERO;
         self.published = self.snapshot();
+        self.announce_findings()?;
         self.published_at = Some(now);
         let shown = Arc::clone(&self.published);
         // Now that they were seen at 0, the next scrape sees their counts.
@@ -286,7 +310,9 @@ impl Follower {
         self.commit(true);
         self.commits.sync(&mut self.counts);
         self.counts.unannounced.clear();
+        self.diagnosed_at = Duration::ZERO;
         self.published = self.snapshot();
+        self.announce_findings()?;
         Ok(!self.is_behind())
     }
 
@@ -416,7 +442,25 @@ impl Follower {
         self.commits.commit(&mut self.counts, &self.seen, files, clean);
     }
 
-    fn snapshot(&self) -> Arc<Snapshot> {
+    /// Judges what the errors mean together, at most once a second where nobody asks.
+    fn diagnose(&mut self) -> Arc<View> {
+        let (now, at) = (self.counts.now, self.counts.wall.timestamp());
+        if now < self.diagnosed_at + DIAGNOSED && self.diagnosed_at > Duration::ZERO {
+            return Arc::clone(&self.published.seen);
+        }
+        self.diagnosed_at = now.max(Duration::from_nanos(1));
+        self.found.extend(self.counts.diagnosis.advance(at, self.plan.sources.len()));
+        Arc::new(self.counts.diagnosis.view(at))
+    }
+
+    /// Tells the sink what began and what ended.
+    fn announce_findings(&mut self) -> io::Result<()> {
+        let found = std::mem::take(&mut self.found);
+        found.iter().try_for_each(|finding| self.counts.sink.found(finding, &self.counts.wall))
+    }
+
+    fn snapshot(&mut self) -> Arc<Snapshot> {
+        let seen = self.diagnose();
         let mut gauges: BTreeMap<Arc<str>, SourceGauges> = BTreeMap::new();
         for source in &self.plan.sources {
             let dropped_matches = self.counts.dropped.get(&source.name).copied().unwrap_or_default();
@@ -437,6 +481,7 @@ impl Follower {
             state: self.commits.health.clone(),
             caught_up: self.caught_up || self.tracks.is_empty(),
             catalog: Arc::clone(self.counts.detector.catalog()),
+            seen,
         })
     }
 }

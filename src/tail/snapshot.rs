@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::catalog::Catalog;
+use crate::diagnose::View;
 use crate::tally::Tally;
 
 /// Everything the page shows about sources and counts at one instant.
@@ -19,6 +20,8 @@ pub struct Snapshot {
     pub caught_up: bool,
     /// The catalogue in use.
     pub catalog: Arc<Catalog>,
+    /// What the errors of the last hours mean together.
+    pub seen: Arc<View>,
 }
 
 /// What a source holds right now.

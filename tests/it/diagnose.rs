@@ -1,8 +1,11 @@
 //! What twdiag says that the errors mean.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
-use crate::program::{run, stderr, stdout};
+use crate::follow::{Rig, append};
+use crate::program::{Serving, run, stderr, stdout};
 
 const MINE: &str = r#"
 [[finding]]
@@ -139,4 +142,66 @@ fn a_gate_fails_on_what_it_names() {
     assert_eq!(code("media", "all is well\n"), Some(0), "finding nothing is what a gate is for");
     let output = run(&["scan", "--fail-on", "medai"], log.as_bytes());
     assert!(stderr(&output).contains("did you mean `media`?"), "{}", stderr(&output));
+}
+
+#[test]
+fn following_says_what_holds_and_when_it_is_over() {
+    let mut rig = Rig::new("app.log");
+    rig.start();
+    let active =
+        |rig: &mut Rig| -> Vec<String> { rig.scrape().seen.active().map(|finding| finding.id.clone()).collect() };
+    // A backlog raises nothing: its records are older than any window.
+    append(&rig.path("app.log"), &storm(53405, 5, 100).replace("2026-", "2025-"));
+    assert_eq!(active(&mut rig), [""; 0]);
+    assert!(rig.errors() >= 100);
+    // Records without a time happen when they arrive.
+    for n in 0..6 {
+        append(&rig.path("app.log"), &format!("ERROR Twilio call CA{n:032x} failed: Error 53405\n"));
+    }
+    assert_eq!(active(&mut rig), ["ice-turn"]);
+    let seen = std::sync::Arc::clone(&rig.scrape().seen);
+    let finding = seen.active().next().unwrap();
+    assert_eq!((finding.count, finding.calls, finding.codes.len()), (6, 6, 1));
+    assert_eq!(seen.calls[0][2], 6, "calls within the hour whose errors are of media");
+    rig.pass(Duration::from_secs(300));
+    assert_eq!(active(&mut rig), ["ice-turn"]);
+    // Nobody asks while it ends; what is published says so all the same.
+    rig.pass(Duration::from_secs(400));
+    let seen = &rig.follower.as_ref().unwrap().published().seen;
+    assert_eq!(seen.active().count(), 0);
+    assert!(seen.findings[0].id == "ice-turn" && seen.findings[0].end.is_some());
+}
+
+#[test]
+fn findings_stand_among_the_matches() {
+    let log: String = (0..6).map(|n| format!("ERROR Twilio call CA{n:032x} failed: Error 53405\n")).collect();
+    let output = run(&["--listen", "none", "--output", "json", "--findings"], log.as_bytes());
+    let objects: Vec<Value> = stdout(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let kinds: Vec<&str> = objects.iter().map(|object| object["type"].as_str().unwrap()).collect();
+    assert_eq!(kinds.iter().filter(|kind| **kind == "match").count(), 6);
+    let finding = objects.iter().find(|object| object["type"] == "finding").unwrap();
+    assert_eq!((&finding["id"], &finding["active"]), (&"ice-turn".into(), &true.into()));
+    let plain = run(&["--listen", "none", "--output", "json"], log.as_bytes());
+    assert!(stdout(&plain).lines().count() == 6 && !stdout(&plain).contains("\"type\""));
+    let pretty = run(&["--listen", "none", "--output", "pretty", "--findings"], log.as_bytes());
+    assert!(stdout(&pretty).contains("wrong: Media does not connect: ICE or TURN (ice-turn)"), "{}", stdout(&pretty));
+}
+
+#[test]
+fn metrics_show_every_finding_and_the_calls() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("app.log");
+    std::fs::write(&log, "").unwrap();
+    let serving = Serving::start(&[log.to_str().unwrap()]);
+    let page = serving.get("/metrics");
+    assert_eq!(page.matches("\ntwdiag_finding_active{").count(), 16, "{page}");
+    assert_eq!(page.matches("} 1\ntwdiag_finding_active").count(), 0);
+    assert_eq!(page.matches("\ntwilio_error_calls{").count(), 20);
+    for n in 0..6 {
+        append(&log, &format!("ERROR Twilio call CA{n:032x} failed: Error 53405\n"));
+    }
+    assert_eq!(serving.wait_for(6).get("media"), Some(&6));
+    let page = serving.get("/metrics");
+    assert!(page.contains("twdiag_finding_active{finding=\"ice-turn\"} 1\n"), "{page}");
+    assert!(page.contains("twilio_error_calls{category=\"media\",window=\"1h\"} 6\n"), "{page}");
 }

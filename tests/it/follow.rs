@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::{Timestamp, Zoned, tz::TimeZone};
 use twdiag::catalog::Catalog;
 use twdiag::detect::{Detector, Rules};
+use twdiag::diagnose::Finding;
 use twdiag::record::{Delivery, Sighting};
 use twdiag::state::{Directory, Store};
 use twdiag::tail::{Clock, Files, Follower, Hints, Input, Plan, Sink, Snapshot, Source, StartAt};
@@ -44,6 +45,10 @@ pub(crate) struct Nowhere;
 impl Sink for Nowhere {
     fn take(&mut self, _: &Sighting<'_>, _: &Zoned) -> std::io::Result<Delivery> {
         Ok(Delivery::Taken)
+    }
+
+    fn found(&mut self, _: &Finding, _: &Zoned) -> std::io::Result<()> {
+        Ok(())
     }
 
     fn undelivered(&self, _: &mut Vec<u8>) {}
