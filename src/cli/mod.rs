@@ -5,6 +5,7 @@ pub mod doctor;
 pub mod follow;
 pub mod healthcheck;
 pub mod scan;
+pub mod state;
 pub mod why;
 
 use std::path::PathBuf;
@@ -90,6 +91,8 @@ enum Command {
     Doctor(doctor::Arguments),
     /// Ask the running daemon whether it lives
     Healthcheck(healthcheck::Arguments),
+    /// Change what is kept over a restart
+    State(state::Arguments),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -164,6 +167,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let detector = config.detector.clone();
     match command {
         Command::Doctor(doctor) => doctor::run(&doctor, config),
+        Command::State(state) => state::run(&state, config.plan.state),
         Command::Scan(scan) => scan::run(&scan, &detector),
         Command::Explain(explain) => codes::explain(&explain, detector.catalog()),
         Command::Codes(codes) => codes::run(&codes, detector.catalog()),

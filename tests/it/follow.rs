@@ -518,6 +518,22 @@ fn more_files_than_descriptors() {
 }
 
 #[test]
+fn ten_thousand_files() {
+    let mut rig = Rig::with("*.log", |plan| plan.descriptors = 500);
+    for number in 0..10_000 {
+        rig.write(&format!("{number}.log"), 1);
+    }
+    rig.start();
+    rig.check(10_000, &[]);
+    for number in (0..10_000).step_by(7) {
+        rig.write(&format!("{number}.log"), 1);
+    }
+    // No event said so: the passes over all of them take five seconds.
+    rig.pass(Duration::from_secs(6));
+    assert_eq!((rig.errors(), rig.tally().lost_bytes), (11_429, 0));
+}
+
+#[test]
 fn a_late_series_is_shown_at_zero_once() {
     let mut rig = Rig::new("app.log");
     rig.start();

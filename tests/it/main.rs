@@ -14,6 +14,7 @@ mod follow;
 mod http;
 mod kept;
 mod kubernetes;
+mod lasting;
 mod model;
 mod output;
 mod picture;
