@@ -1,0 +1,441 @@
+//! Fills `docs/performance.md`: twdiag beside the tools that do a part of its work, on one generated log.
+//!
+//! `cargo bench --bench compare` measures and writes the page; `-- --short` takes a minute and prints only. It
+//! installs nothing and names what is missing. Every tool reads the same file, whose exact truth is known, and a
+//! count that differs is shown beside the tool's figure. Every ratio is of pairs run in turn, so that it holds
+//! where the machine's speed drifts.
+
+#![allow(clippy::print_stdout, reason = "a bench prints what it measured")]
+
+#[path = "../log/mod.rs"]
+mod log;
+mod input;
+mod measure;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+
+use log::{Log, Mix, Truth};
+use measure::{Figure, Tool, available, paired};
+
+/// How large a unit of a log is, in bytes: past every cache, so that repeating it helps nobody.
+const UNIT: usize = 32 << 20;
+
+/// Counted runs of each command, after one that is not.
+const RUNS: usize = 5;
+
+const MIB: u64 = 1 << 20;
+
+struct Sizes {
+    main: u64,
+    mixes: u64,
+    growth: Vec<u64>,
+    files: Vec<u64>,
+}
+
+struct Bench {
+    directory: PathBuf,
+    twdiag: PathBuf,
+    page: String,
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments: Vec<String> = std::env::args().collect();
+    let is = |name: &str| arguments.iter().any(|argument| argument == name);
+    let sizes = if is("--short") {
+        Sizes { main: 128 * MIB, mixes: 64 * MIB, growth: vec![32, 64, 128], files: vec![1, 100] }
+    } else if is("--long") {
+        Sizes { main: 1024 * MIB, mixes: 256 * MIB, growth: vec![64, 256, 1024, 4096], files: vec![1, 100, 10_000] }
+    } else {
+        Sizes { main: 1024 * MIB, mixes: 256 * MIB, growth: vec![64, 256, 1024], files: vec![1, 100, 10_000] }
+    };
+    println!("building twdiag as it is released");
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let built = Command::new(cargo).args(["build", "--release", "--locked", "--quiet"]).status()?;
+    ensure!(built.success(), "cargo build --release failed");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let directory = root.join("target/compare");
+    std::fs::create_dir_all(&directory)?;
+    let mut bench = Bench { directory, twdiag: root.join("target/release/twdiag"), page: String::new() };
+    let result = bench.all(&sizes);
+    std::fs::remove_dir_all(&bench.directory)?;
+    result?;
+    if is("--short") {
+        println!("\n{}", bench.page);
+    } else {
+        let path = root.join("docs/performance.md");
+        let kept = std::fs::read_to_string(&path).unwrap_or_default();
+        let rest = kept.split_once(BEGIN).map_or(kept.as_str(), |(before, _)| before);
+        std::fs::write(&path, format!("{}\n\n{BEGIN}\n\n{}", rest.trim_end(), bench.page))?;
+        println!("wrote {}", path.display());
+    }
+    Ok(())
+}
+
+/// What stands above this line in the page is written by hand.
+const BEGIN: &str = "<!-- what follows is written by `cargo bench --bench compare` -->";
+
+impl Bench {
+    fn all(&mut self, sizes: &Sizes) -> anyhow::Result<()> {
+        self.machine()?;
+        self.tools(sizes)?;
+        self.mixes(sizes)?;
+        self.compressed(sizes)?;
+        self.growth(sizes)
+    }
+
+    /// Says it at once, and keeps it for the page.
+    fn say(&mut self, line: &str) {
+        println!("{line}");
+        self.page.push_str(line);
+        self.page.push('\n');
+    }
+
+    fn machine(&mut self) -> anyhow::Result<()> {
+        let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let model = cpu
+            .lines()
+            .find_map(|line| line.strip_prefix("model name"))
+            .unwrap_or("")
+            .trim_start_matches([' ', '\t', ':']);
+        let level = fearless_simd::Level::new();
+        let level = format!("{level:?}");
+        let level = level.split('(').next().unwrap_or_default();
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        let line = format!("Measured on {model}, {cores} cores, vectors {level}, Linux {}.", kernel.trim());
+        self.say(&line);
+        let mut versions = vec![measure::version(&self.twdiag.to_string_lossy())];
+        for tool in ["rg", "grep", "wc", "mtail", "fluent-bit", "vector", "zstd", "gzip"] {
+            versions.push(if available(tool) { measure::version(tool) } else { format!("{tool} is missing") });
+        }
+        self.say(&format!("Versions: {}.", versions.join("; ")));
+        self.say("Medians; a ratio is the median of the ratios of pairs, run in turn. Files are in the page cache.");
+        Ok(())
+    }
+
+    fn file(&self, name: &str, log: &Log, size: u64) -> anyhow::Result<(PathBuf, Truth)> {
+        let path = self.directory.join(name);
+        let truth = input::write(&path, log, size)?;
+        Ok((path, truth))
+    }
+
+    fn twdiag(&self, threads: &str, path: &Path, more: &[&str]) -> Tool {
+        let mut tool = Tool::new(&self.twdiag.to_string_lossy())
+            .args(["scan", "--format", "json", "--threads", threads])
+            .args(more.iter().copied());
+        tool = tool.args([path.to_string_lossy().as_ref()]);
+        tool
+    }
+
+    /// Runs once and holds what twdiag counts against the truth.
+    fn check(&self, tool: &Tool, truth: &Truth) -> anyhow::Result<()> {
+        let found: serde_json::Value = serde_json::from_str(&tool.output()?)?;
+        let codes: BTreeMap<u32, u64> = found["codes"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|code| Some((code["code"].as_u64()? as u32, code["count"].as_u64()?)))
+            .collect();
+        ensure!(codes == truth.codes, "twdiag counts {codes:?}, the log holds {:?}", truth.codes);
+        ensure!(found["lines"] == truth.lines && found["bytes"] == truth.bytes, "{found}: not {truth:?}");
+        Ok(())
+    }
+
+    fn tools(&mut self, sizes: &Sizes) -> anyhow::Result<()> {
+        let log = Log::new(UNIT, Mix { hits: 100, decoys: 0 });
+        let (path, truth) = self.file("one-percent.log", &log, sizes.main)?;
+        let codes = self.directory.join("codes");
+        std::fs::write(&codes, log::codes().iter().map(|code| format!("{code}\n")).collect::<String>())?;
+        let codes = codes.to_string_lossy().into_owned();
+        let log_path = path.to_string_lossy().into_owned();
+        let one = self.twdiag("1", &path, &[]);
+        let two = self.twdiag("2", &path, &[]);
+        self.check(&one, &truth)?;
+        self.check(&two, &truth)?;
+        let mib = truth.bytes / MIB;
+        self.say(&format!("\n## One log, every tool\n\n{mib} MiB of plain log, {} lines, {} of them reporting a code. `twdiag` finds, judges, dates and counts; the others count lines or words.\n", truth.lines, truth.hits));
+        self.say("| command | GB/s | peak MiB | twdiag with one thread is | counts |\n|---|---|---|---|---|");
+        let gb = |figure: &Figure| format!("{:.2}", truth.bytes as f64 / figure.wall / 1e9);
+        let dictionary = self.directory.join("dictionary.json");
+        std::fs::write(&dictionary, input::dictionary(1950))?;
+        let large = self.twdiag("1", &path, &["--catalog", &dictionary.to_string_lossy()]);
+        self.check(&large, &truth)?;
+        let rg = Tool::new("rg").args(["-c", "-w", "-f", &codes, &log_path]);
+        let mut others = vec![
+            ("twdiag, 1,950 codes, one thread", large, true),
+            ("twdiag, two threads", two, true),
+            ("`rg -c -w -f codes`, one thread", rg.clone().args(["--threads", "1"]), true),
+            ("`grep -c -w -F -f codes`", Tool::new("grep").args(["-c", "-w", "-F", "-f", &codes, &log_path]), false),
+            ("`wc -l`", Tool::new("wc").args(["-l", &log_path]), false),
+        ];
+        let (first, _) = measure::alone(&one, RUNS)?;
+        self.say(&format!("| twdiag, one thread | {} | {:.0} | | exact |", gb(&first), first.peak_mib));
+        for (name, tool, is_checked) in others.drain(..) {
+            if !available(&tool.program) {
+                self.say(&format!("| {name} | missing | | | |"));
+                continue;
+            }
+            // What a tool counts is shown where it is to be compared.
+            let counted = match is_checked {
+                _ if name.starts_with("twdiag") => "exact".to_owned(),
+                true => {
+                    let lines: u64 = tool.output()?.trim().parse().context("rg -c prints a number")?;
+                    if lines == truth.word_lines { "as expected".to_owned() } else { format!("{lines} lines") }
+                }
+                false => String::new(),
+            };
+            let (ratio, figure) = paired(&one, &tool, RUNS)?;
+            let peak = figure.peak_mib;
+            self.say(&format!("| {name} | {} | {peak:.0} | {} | {counted} |", gb(&figure), times(ratio)));
+        }
+        self.slow(sizes)
+    }
+
+    /// The tools that follow logs are slow enough for a smaller file.
+    fn slow(&mut self, sizes: &Sizes) -> anyhow::Result<()> {
+        let log = Log::new(8 << 20, Mix { hits: 100, decoys: 200 });
+        let (path, truth) = self.file("small.log", &log, sizes.mixes / 8)?;
+        let one = self.twdiag("1", &path, &[]);
+        self.check(&one, &truth)?;
+        let mib = truth.bytes / MIB;
+        self.say(&format!("\n{mib} MiB, 1 % hits and 2 % decoy lines, for the tools that follow logs:\n"));
+        self.say("| command | MB/s | twdiag is | counts of 100 true ones |\n|---|---|---|---|");
+        let mb = |figure: &Figure| format!("{:.0}", truth.bytes as f64 / figure.wall / 1e6);
+        let (first, _) = measure::alone(&one, RUNS)?;
+        self.say(&format!("| twdiag, one thread | {} | | 100.0 |", mb(&first)));
+        if available("mtail") {
+            let program = self.directory.join("codes.mtail");
+            let alternatives = log::codes().iter().map(u32::to_string).collect::<Vec<_>>().join("|");
+            std::fs::write(
+                &program,
+                format!(
+                    "counter twilio_errors by code\n/\\b(?P<code>{alternatives})\\b/ {{\n  twilio_errors[$code]++\n}}\n"
+                ),
+            )?;
+            let tool = Tool::new("mtail").args([
+                "--one_shot",
+                "--one_shot_format=json",
+                "--progs",
+                &program.to_string_lossy(),
+                "--logs",
+                &path.to_string_lossy(),
+                "--logtostderr",
+            ]);
+            let found: u64 = tool
+                .output()?
+                .lines()
+                .filter_map(|line| line.trim().strip_prefix("\"Value\": "))
+                .filter_map(|value| value.trim_end_matches(',').parse::<u64>().ok())
+                .sum();
+            let (ratio, figure) = paired(&one, &tool, 3)?;
+            self.say(&format!(
+                "| mtail, the codes alone | {} | {} | {:.1} |",
+                mb(&figure),
+                times(ratio),
+                100.0 * found as f64 / truth.hits as f64
+            ));
+        } else {
+            self.say("| mtail | missing | | |");
+        }
+        for name in ["fluent-bit", "vector"] {
+            if !available(name) {
+                self.say(&format!("| {name} | missing | | |"));
+                continue;
+            }
+            let tool = if name == "vector" { self.vector(&path)? } else { self.fluent_bit(&path)? };
+            let (ratio, figure) = paired(&one, &tool, 3)?;
+            self.say(&format!("| {name}, the codes alone | {} | {} | |", mb(&figure), times(ratio)));
+        }
+        Ok(())
+    }
+
+    /// Vector reads standard input to its end.
+    fn vector(&self, log: &Path) -> anyhow::Result<Tool> {
+        let alternatives = log::codes().iter().map(u32::to_string).collect::<Vec<_>>().join("|");
+        let path = self.directory.join("vector.toml");
+        std::fs::write(
+            &path,
+            format!(
+                "[sources.log]\ntype = \"stdin\"\n[transforms.hits]\ntype = \"filter\"\ninputs = [\"log\"]\ncondition = '''match(string!(.message), r'\\b({alternatives})\\b')'''\n[sinks.out]\ntype = \"console\"\ninputs = [\"hits\"]\nencoding.codec = \"text\"\n"
+            ),
+        )?;
+        Ok(Tool::new("vector").args(["--quiet", "--config", &path.to_string_lossy()]).stdin(log))
+    }
+
+    fn fluent_bit(&self, log: &Path) -> anyhow::Result<Tool> {
+        let alternatives = log::codes().iter().map(u32::to_string).collect::<Vec<_>>().join("|");
+        let path = log.to_string_lossy();
+        Ok(Tool::new("fluent-bit").args([
+            "-q",
+            "-i",
+            "tail",
+            "-p",
+            &format!("path={path}"),
+            "-p",
+            "read_from_head=true",
+            "-p",
+            "exit_on_eof=true",
+            "-F",
+            "grep",
+            "-p",
+            &format!("regex=log \\b({alternatives})\\b"),
+            "-m",
+            "*",
+            "-o",
+            "null",
+        ]))
+    }
+
+    fn mixes(&mut self, sizes: &Sizes) -> anyhow::Result<()> {
+        self.say("\n## What the lines hold\n\nOne thread. A decoy line holds numbers of the catalogue as ports, pids, sizes and durations.\n");
+        self.say("| hit lines | decoy lines | MB/s | `rg` MB/s |\n|---|---|---|---|");
+        for (hits, decoys) in [(1, 0), (100, 0), (2000, 0), (100, 200), (100, 3000)] {
+            let log = Log::new(UNIT, Mix { hits, decoys });
+            let (path, truth) = self.file("mix.log", &log, sizes.mixes)?;
+            let one = self.twdiag("1", &path, &[]);
+            self.check(&one, &truth)?;
+            let mb = |figure: &Figure| format!("{:.0}", truth.bytes as f64 / figure.wall / 1e6);
+            let (figure, _) = measure::alone(&one, RUNS)?;
+            let rg = if available("rg") {
+                let codes = self.directory.join("codes");
+                let rg = Tool::new("rg").args([
+                    "-c",
+                    "-w",
+                    "--threads",
+                    "1",
+                    "-f",
+                    &codes.to_string_lossy(),
+                    &path.to_string_lossy(),
+                ]);
+                mb(&measure::alone(&rg, RUNS)?.0)
+            } else {
+                "missing".to_owned()
+            };
+            let percent = |of: u32| f64::from(of) / 100.0;
+            self.say(&format!("| {} % | {} % | {} | {rg} |", percent(hits), percent(decoys), mb(&figure)));
+        }
+        Ok(())
+    }
+
+    fn compressed(&mut self, sizes: &Sizes) -> anyhow::Result<()> {
+        self.say("\n## Compressed logs\n\nOne thread, beside the same decompressor alone: `gzip -dc` and `zstd -dc` where they are there.\n");
+        self.say("| file | MB/s unpacked | twdiag takes, of the tool's time |\n|---|---|---|");
+        let log = Log::new(UNIT, Mix { hits: 100, decoys: 0 });
+        let (path, truth) = self.file("packed.log", &log, sizes.mixes)?;
+        for (tool, suffix) in [("gzip", "gz"), ("zstd", "zst")] {
+            if !available(tool) {
+                self.say(&format!("| .{suffix} | `{tool}` is missing | |"));
+                continue;
+            }
+            let plain = path.to_string_lossy().into_owned();
+            let packed = format!("{plain}.{suffix}");
+            let made = Command::new(tool).args(["-k", "-q", "-f", &plain]).status()?;
+            ensure!(made.success(), "{tool} failed");
+            let one = self.twdiag("1", Path::new(&packed), &[]);
+            let found: serde_json::Value = serde_json::from_str(&one.output()?)?;
+            ensure!(found["lines"] == truth.lines && found["records_matched"] == truth.hits, "{found}");
+            let (ratio, _) = paired(&one, &Tool::new(tool).args(["-dc", &packed]), RUNS)?;
+            let (figure, _) = measure::alone(&one, RUNS)?;
+            let mb = truth.bytes as f64 / figure.wall / 1e6;
+            self.say(&format!("| .{suffix} | {mb:.0} | {ratio:.2} |"));
+        }
+        Ok(())
+    }
+
+    fn growth(&mut self, sizes: &Sizes) -> anyhow::Result<()> {
+        self.say("\n## How the cost grows\n\nThe slope is that of the time over what grows, on logarithmic scales: 1 is linear, 0 is free.\n");
+        self.say("| what grows | times, in s | slope |\n|---|---|---|");
+        let log = Log::new(UNIT, Mix { hits: 100, decoys: 0 });
+        let mut points = Vec::new();
+        for size in sizes.growth.clone() {
+            let (path, truth) = self.file("growing.log", &log, size * MIB)?;
+            let one = self.twdiag("1", &path, &[]);
+            self.check(&one, &truth)?;
+            let figure = measure::alone(&one, 3)?.0;
+            ensure!(figure.peak_mib < 64.0, "a scan took {} MiB of memory", figure.peak_mib);
+            points.push((size as f64, figure.wall));
+        }
+        self.grown("MiB of one file", &points);
+
+        let (path, truth) = self.file("growing.log", &log, sizes.mixes)?;
+        let mut points = Vec::new();
+        for count in [54, 500, 1950] {
+            let dictionary = self.directory.join("dictionary.json");
+            std::fs::write(&dictionary, input::dictionary(count))?;
+            let one = self.twdiag("1", &path, &["--catalog", &dictionary.to_string_lossy()]);
+            self.check(&one, &truth)?;
+            points.push((count as f64, measure::alone(&one, RUNS)?.0.wall));
+        }
+        self.grown("codes in the catalogue", &points);
+
+        let mut points = Vec::new();
+        for count in [20, 60, 200] {
+            let rules = self.directory.join("rules.toml");
+            std::fs::write(&rules, extra_rules(count))?;
+            let one = self.twdiag("1", &path, &["--rules", &rules.to_string_lossy()]);
+            self.check(&one, &truth)?;
+            points.push((count as f64, measure::alone(&one, RUNS)?.0.wall));
+        }
+        self.grown("rules in front of the embedded ones", &points);
+
+        let log = Log::new(1 << 20, Mix { hits: 100, decoys: 0 });
+        let mut points = Vec::new();
+        for count in sizes.files.clone() {
+            let directory = self.directory.join("many");
+            std::fs::create_dir_all(&directory)?;
+            // The same bytes in all, whatever the number of files.
+            let lines: Vec<&str> = log.text.split_inclusive('\n').collect();
+            let total = 64 * lines.len();
+            for file in 0..count as usize {
+                let (from, to) = (file * total / count as usize, (file + 1) * total / count as usize);
+                let mut out = BufWriter::new(File::create(directory.join(format!("{file:05}.log")))?);
+                for line in from..to {
+                    out.write_all(lines[line % lines.len()].as_bytes())?;
+                }
+                out.flush()?;
+            }
+            let two = self.twdiag("2", &directory, &[]);
+            let found: serde_json::Value = serde_json::from_str(&two.output()?)?;
+            ensure!(found["lines"] == log.truth.lines * 64, "{found}");
+            points.push((count as f64, measure::alone(&two, RUNS)?.0.wall));
+            std::fs::remove_dir_all(&directory)?;
+        }
+        self.grown("files that hold 64 MiB together", &points);
+        Ok(())
+    }
+
+    fn grown(&mut self, what: &str, points: &[(f64, f64)]) {
+        let mut times = String::new();
+        for (size, wall) in points {
+            write!(times, "{}{size:.0}: {wall:.3}", if times.is_empty() { "" } else { ", " }).expect("to a string");
+        }
+        let slope = match (points.first(), points.last()) {
+            (Some(first), Some(last)) if first.0 < last.0 => (last.1 / first.1).ln() / (last.0 / first.0).ln(),
+            _ => 0.0,
+        };
+        self.say(&format!("| {what} | {times} | {slope:.2} |"));
+    }
+}
+
+/// `ratio` is of twdiag's time to the other's.
+fn times(ratio: f64) -> String {
+    if ratio <= 1.0 { format!("{:.2} times as fast", 1.0 / ratio) } else { format!("{ratio:.2} times as slow") }
+}
+
+/// Rules of a user's own that match nothing in the log.
+fn extra_rules(count: usize) -> String {
+    (0..count)
+        .map(|n| {
+            format!(
+                "[[rule]]\nid = \"mine-{n}\"\ndescription = \"Of our own.\"\naccept = \"any\"\nbefore = '''our{n}{{gap}}service{n}{{assign}}'''\nexamples = [\"our{n} service{n}=31005\"]\nnear_misses = [\"service{n}=31005\"]\n\n"
+            )
+        })
+        .collect()
+}
