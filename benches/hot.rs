@@ -20,6 +20,7 @@ use divan::counter::BytesCount;
 use jiff::Timestamp;
 use twdiag::catalog::{Catalog, Category};
 use twdiag::detect::{Assume, Cursor, Decision, Detector, End, Rules, Scanner};
+use twdiag::diagnose::View;
 use twdiag::metrics;
 use twdiag::record::Code;
 use twdiag::state::{Checkpoint, Directory, Identity, State, Store};
@@ -133,7 +134,8 @@ fn snapshot() -> Arc<Snapshot> {
     let tally = tally();
     let gauges = tally.sources.keys().map(|name| (Arc::clone(name), SourceGauges::default())).collect();
     let (state, catalog) = (StateHealth::default(), Arc::clone(DETECTOR.catalog()));
-    Arc::new(Snapshot { tally, gauges, state, caught_up: true, catalog })
+    let seen = Arc::new(View::empty(Arc::clone(DETECTOR.findings()), Timestamp::UNIX_EPOCH));
+    Arc::new(Snapshot { tally, gauges, state, caught_up: true, catalog, seen })
 }
 
 #[inline(never)]
