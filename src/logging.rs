@@ -13,7 +13,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, reload};
 
-use crate::output::escape;
+use crate::output::{Events, escape};
 
 /// What is logged of the libraries beneath, unless they are named: their news is of no use to an operator.
 const LIBRARIES: LevelFilter = LevelFilter::WARN;
@@ -106,11 +106,19 @@ impl Log {
     pub fn start(level: &Level, format: Format) -> Result<Log, tracing_subscriber::util::TryInitError> {
         let is_terminal = std::io::stderr().is_terminal();
         let color = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
-        let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+        let json = || {
+            let lines = tracing_subscriber::fmt::layer().with_writer(|| Events(std::io::stderr()));
+            lines.json().flatten_event(true).boxed()
+        };
         let lines: Box<dyn Layer<Registry> + Send + Sync> = match format {
-            Format::Json => lines.json().flatten_event(true).boxed(),
-            Format::Auto if !is_terminal => lines.json().flatten_event(true).boxed(),
-            Format::Auto | Format::Text => lines.with_ansi(color).with_target(false).fmt_fields(fields()).boxed(),
+            Format::Json => json(),
+            Format::Auto if !is_terminal => json(),
+            Format::Auto | Format::Text => tracing_subscriber::fmt::layer()
+                .with_writer(std::io::stderr)
+                .with_ansi(color)
+                .with_target(false)
+                .fmt_fields(fields())
+                .boxed(),
         };
         let (targets, handle) = reload::Layer::new(level.targets.clone());
         tracing_subscriber::registry().with(lines.with_filter(targets)).try_init()?;

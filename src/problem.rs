@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
+use crate::output::escape;
+
 /// One thing that is wrong in a configuration, catalogue or rule file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -65,11 +67,11 @@ impl fmt::Display for Problem {
         let span = self.span.start.min(end)..end;
         let snippet = Snippet::source(&*self.text)
             .line_start(1)
-            .path(self.path.as_str())
+            .path(escape(&self.path))
             .annotation(AnnotationKind::Primary.span(span));
-        let mut group = Group::with_title(Level::ERROR.primary_title(self.message.as_str())).element(snippet);
+        let mut group = Group::with_title(Level::ERROR.primary_title(escape(&self.message))).element(snippet);
         if let Some(help) = &self.help {
-            group = group.element(Level::HELP.message(help.as_str()));
+            group = group.element(Level::HELP.message(escape(help)));
         }
         f.write_str(&Renderer::plain().render(&[group]))
     }

@@ -73,10 +73,10 @@ fn print(entries: &[&Entry], format: Format) -> anyhow::Result<()> {
                 writeln!(out, "{}  {:<12}  {}", entry.code, entry.category, output::escape(&entry.name))?;
             }
         }
-        Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(entries)?)?,
+        Format::Json => writeln!(out, "{}", output::escape_json(&serde_json::to_string_pretty(entries)?))?,
         Format::Ndjson => {
             for entry in entries {
-                writeln!(out, "{}", serde_json::to_string(entry)?)?;
+                writeln!(out, "{}", output::escape_json(&serde_json::to_string(entry)?))?;
             }
         }
         Format::Csv => {

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use crate::config::{Config, Listen};
 use crate::doctor::{self, Host, Observation, Setup, Verdict};
 use crate::http::WebConfig;
-use crate::output::escape;
+use crate::output::{escape, escape_json};
 use crate::tail::Source;
 
 /// What would be run.
@@ -59,7 +59,7 @@ pub fn run(arguments: &Arguments, config: Config) -> anyhow::Result<ExitCode> {
     let seen = doctor::examine(&setup, &Host::below(&arguments.root));
     let mut out = anstream::stdout().lock();
     match arguments.format {
-        Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&seen)?)?,
+        Format::Json => writeln!(out, "{}", escape_json(&serde_json::to_string_pretty(&seen)?))?,
         Format::Table => seen.iter().try_for_each(|observation| write!(out, "{}", block(observation)))?,
     }
     let healthy = seen.iter().all(|observation| observation.verdict != Verdict::Mend);

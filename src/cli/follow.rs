@@ -10,6 +10,7 @@ use super::Global;
 use crate::app::{self, Port};
 use crate::config::{Given, Listen, Output, Time, WrittenSource};
 use crate::logging::Log;
+use crate::output::escape;
 use crate::tail::StartAt;
 
 /// What to follow, and how to report it.
@@ -88,7 +89,7 @@ impl Arguments {
                 .iter()
                 .any(|source| source.paths.iter().any(|known| known.get_ref() == path.get_ref()));
             if !is_known {
-                given.written.source.push(WrittenSource::of(name, path));
+                given.written.source.push(WrittenSource::of(&escape(name), path));
             }
         }
         if given.written.source.is_empty() {

@@ -116,14 +116,16 @@ pub enum Format {
 }
 
 impl Arguments {
-    /// Reads the command line; one that cannot be used ends the process with a message.
-    pub fn read() -> Arguments {
-        let matches = Arguments::command().get_matches();
-        let read = match misplaced(&matches) {
+    /// Reads the command line.
+    ///
+    /// # Errors
+    /// What cannot be used of it; a request for help is one too.
+    pub fn read() -> Result<Arguments, clap::Error> {
+        let matches = Arguments::command().try_get_matches()?;
+        match misplaced(&matches) {
             Some(error) => Err(error),
             None => Arguments::from_arg_matches(&matches),
-        };
-        read.unwrap_or_else(|error| error.exit())
+        }
     }
 }
 

@@ -220,7 +220,7 @@ pub fn run(arguments: &Arguments, detector: &Detector) -> anyhow::Result<ExitCod
     out.flush()?;
     if let Some(path) = &arguments.textfile {
         let page = metrics::render_counts(Arc::new(snapshot(&sum, detector, pass.now.timestamp())))?;
-        replace(path, &page).with_context(|| format!("cannot write {}", path.display()))?;
+        replace(path, &page).with_context(|| format!("cannot write {}", output::shown(path)))?;
     }
     unusable.extend(sum.errors.into_values());
     for message in &unusable {

@@ -61,7 +61,7 @@ pub fn run(arguments: &Arguments, detector: &Detector) -> anyhow::Result<ExitCod
             };
             accepted |= rule.verdict == Verdict::Accept;
             let verdict = if rule.verdict == Verdict::Accept { "accepted" } else { "rejected" };
-            writeln!(out, "  {code} {verdict} by {}: {}", rule.id, rule.description)?;
+            writeln!(out, "  {code} {verdict} by {}: {}", escape(&rule.id), escape(&rule.description))?;
             for (name, place) in detector.rules().evidence_in(rule, &record) {
                 writeln!(out, "        evidence {name}: {}", escape(&String::from_utf8_lossy(&record[place])))?;
             }
@@ -78,7 +78,7 @@ pub fn run(arguments: &Arguments, detector: &Detector) -> anyhow::Result<ExitCod
 pub fn check(detector: &Detector) -> anyhow::Result<ExitCode> {
     let failures = failures(detector);
     for failure in &failures {
-        writeln!(anstream::stderr(), "twdiag: {failure}")?;
+        writeln!(anstream::stderr(), "twdiag: {}", escape(failure))?;
     }
     let (rules, findings) = (detector.rules().all().len(), detector.findings().all().len());
     let codes = detector.catalog().entries().len();

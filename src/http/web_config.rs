@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use super::tls::{self, ClientAuth};
 use super::users::Users;
+use crate::output::shown;
 use crate::problem::Problems;
 
 use written::Understood;
@@ -28,7 +29,7 @@ const LOOK: Duration = Duration::from_secs(1);
 #[derive(Debug, thiserror::Error)]
 pub enum WebConfigError {
     /// It cannot be read.
-    #[error("cannot read the web configuration {path}: {error}", path = path.display())]
+    #[error("cannot read the web configuration {path}: {error}", path = shown(path))]
     Unreadable {
         /// Its path.
         path: PathBuf,
@@ -183,7 +184,7 @@ impl File {
             return;
         }
         let (stamps, loaded) = read(&self.path, Some(&old));
-        let path = self.path.display();
+        let path = shown(&self.path);
         let mut held = self.held();
         held.stamps = stamps;
         match loaded {

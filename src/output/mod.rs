@@ -1,5 +1,6 @@
 //! What is printed: one match as JSON or for people, and tables.
 
+mod events;
 mod ordered;
 mod pretty;
 mod sink;
@@ -8,6 +9,7 @@ mod table;
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
 use jiff::{Timestamp, Zoned};
@@ -19,6 +21,7 @@ use crate::diagnose::Finding;
 use crate::record::{Code, Sighting};
 use crate::redact::redact;
 
+pub use events::Events;
 pub use ordered::Ordered;
 pub use pretty::explain;
 pub(crate) use pretty::{width, wrap};
@@ -137,7 +140,8 @@ pub fn finding_line(finding: &Finding, out: &mut Vec<u8>) {
 
 /// The text as a cell of CSV: one that a spreadsheet would take for a formula is made text.
 pub fn cell(text: &str) -> String {
-    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    // Some spreadsheets take the wide forms of the signs for the signs.
+    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']);
     format!("{}{}", if formula { "'" } else { "" }, escape(text))
 }
 
@@ -187,12 +191,33 @@ pub fn escape(text: &str) -> String {
     escaped
 }
 
+/// A path in a message, in one line and escaped.
+pub fn shown(path: &Path) -> String {
+    escape(&path.to_string_lossy())
+}
+
+/// JSON with the same characters escaped as JSON escapes them; what lies between its texts stays.
+pub fn escape_json(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for character in json.chars() {
+        if is_hidden(character) && character != '\n' {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                write!(escaped, "\\u{unit:04x}").expect("a string takes all");
+            }
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
+}
+
 /// Whether a character has no shape of its own but changes what a terminal shows of others.
 fn is_hidden(character: char) -> bool {
     character.is_control()
         || matches!(character,
-            '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
-            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+            '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e01ef}')
 }
 
 /// The colour of a category.
@@ -233,7 +258,7 @@ mod tests {
 
     #[test]
     fn no_cell_is_a_formula() {
-        for formula in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"] {
+        for formula in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "＝1", "＠SUM(A1)"] {
             assert!(cell(formula).starts_with('\''), "{formula}");
         }
         assert_eq!(cell("a=1"), "a=1");

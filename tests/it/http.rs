@@ -343,7 +343,7 @@ fn a_certificate_is_renewed_under_an_open_connection() {
         .unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
     let line = lines.by_ref().find(|line| line.contains("https://")).expect("it serves over TLS");
-    let address = line.split_once("https://").unwrap().1.trim_end_matches("/metrics").to_owned();
+    let address = line.split_once("https://").unwrap().1.split_once("/metrics").unwrap().0.to_owned();
     let serving = Serving { child, address: address.clone() };
     let log = Arc::new(Mutex::new(Vec::new()));
     let keeper = Arc::clone(&log);

@@ -11,6 +11,7 @@ mod doctor;
 mod diagnose;
 mod explain;
 mod follow;
+mod hostile;
 mod http;
 mod kept;
 mod kubernetes;

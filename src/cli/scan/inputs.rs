@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::input::STDIN;
+use crate::output::escape;
 
 /// The inputs in their order, and what stands for none.
 #[derive(Default)]
@@ -31,7 +32,7 @@ impl Inputs {
         if argument == STDIN {
             return self.push(path.to_owned(), &"stdin".into());
         }
-        let source: Arc<str> = argument.into();
+        let source: Arc<str> = escape(argument).into();
         if path.is_dir() {
             return self.directory(path, &source, recursive);
         }

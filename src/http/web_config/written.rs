@@ -248,7 +248,7 @@ impl Reader<'_> {
                 match (self.read)(&path) {
                     Ok(bytes) => Some((bytes, file)),
                     Err(error) => {
-                        self.problem(file, format!("cannot read {}: {error}", path.display()), None);
+                        self.problem(file, format!("cannot read {}: {error}", crate::output::shown(&path)), None);
                         None
                     }
                 }
