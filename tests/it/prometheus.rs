@@ -56,7 +56,7 @@ impl Prometheus {
         });
         let mut prometheus = Prometheus { child, address, _directory: directory };
         let start = Instant::now();
-        while !prometheus.get("/-/ready").is_some_and(|answer| answer.starts_with("HTTP/1.0 200")) {
+        while !get(&prometheus.address, "/-/ready").is_some_and(|answer| answer.starts_with("HTTP/1.0 200")) {
             assert!(prometheus.child.try_wait().unwrap().is_none(), "prometheus refuses its configuration");
             assert!(start.elapsed() < PATIENCE, "prometheus is not ready");
         }
@@ -69,7 +69,7 @@ impl Prometheus {
         for (position, (name, value)) in parameters.iter().enumerate() {
             write!(address, "{}{name}={}", if position == 0 { '?' } else { '&' }, encoded(value)).unwrap();
         }
-        let answer = self.get(&address).unwrap();
+        let answer = get(&self.address, &address).unwrap();
         let (_, body) = answer.split_once("\r\n\r\n").unwrap();
         let mut answer: Value = serde_json::from_str(body).unwrap();
         assert_eq!(answer["status"], "success", "{address}: {answer}");
@@ -89,25 +89,21 @@ impl Prometheus {
 
     /// Asks until the query returns something.
     pub(crate) fn wait_for(&self, expression: &str) -> Vec<Value> {
-        let start = Instant::now();
-        loop {
-            let found = self.query(expression);
-            if !found.is_empty() {
-                return found;
-            }
-            assert!(start.elapsed() < PATIENCE, "{expression} stays empty; targets: {}", self.api("targets", &[]));
-        }
+        assert!(self.settled(expression, true) > 0, "{expression} stays empty; targets: {}", self.api("targets", &[]));
+        self.query(expression)
     }
 
-    /// An answer with its head; `None` where it is refused or cut off, as while starting.
-    fn get(&self, path: &str) -> Option<String> {
-        let mut stream = TcpStream::connect(&self.address).ok()?;
-        stream.set_read_timeout(Some(PATIENCE)).ok()?;
-        // The older version of the protocol has no chunks.
-        write!(stream, "GET {path} HTTP/1.0\r\nHost: {}\r\n\r\n", self.address).ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        Some(answer)
+    /// Asks until the query returns something, or nothing any more, and says how many series it returned last.
+    ///
+    /// A scrape that takes too long on a loaded machine leaves a gap, and a rate over a few samples is no exact one.
+    pub(crate) fn settled(&self, expression: &str, returns: bool) -> usize {
+        let start = Instant::now();
+        loop {
+            let found = self.query(expression).len();
+            if (found > 0) == returns || start.elapsed() > PATIENCE {
+                return found;
+            }
+        }
     }
 }
 
@@ -117,6 +113,17 @@ impl Drop for Prometheus {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// An answer with its head; `None` where it is refused or cut off, as while starting.
+pub(crate) fn get(address: &str, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    // The older version of the protocol has no chunks.
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
 }
 
 /// Whether an outside program is there: without it a test is skipped, on CI it fails.
