@@ -22,6 +22,10 @@ use crate::tally::Rotation;
 /// How long an unknown file beside a followed one must be unchanged to be what it will be.
 const SETTLED: Duration = Duration::from_secs(2);
 
+/// Unknown files that are looked into in one look: what was found is committed before the next ones, so that a process
+/// that is killed again and again comes to an end of many.
+const RESOLVED: usize = 64;
+
 /// What of a file's status tells that it changed: its size and the time of the last write.
 pub(super) type Status = (u64, i64, i64);
 
@@ -89,8 +93,9 @@ impl Track {
             }
         }
         self.search(&siblings, counts)?;
+        let mut left = RESOLVED;
         for sibling in self.unknown(&siblings) {
-            self.resolve(sibling, counts)?;
+            self.resolve(sibling, &mut left, counts)?;
         }
         Ok(())
     }
@@ -321,7 +326,7 @@ impl Track {
     }
 
     /// Decides what an unknown file beside a followed one is.
-    fn resolve(&mut self, sibling: &Sibling, counts: &mut Counts) -> io::Result<()> {
+    fn resolve(&mut self, sibling: &Sibling, left: &mut usize, counts: &mut Counts) -> io::Result<()> {
         let now = counts.now;
         let fresh = Stranger {
             since: now,
@@ -351,6 +356,10 @@ impl Track {
         if (stranger.is_examined && !is_quiet) || stranger.is_settled {
             return Ok(());
         }
+        if *left == 0 {
+            return Ok(());
+        }
+        *left -= 1;
         stranger.is_examined = true;
         match file::open_same(&sibling.path, sibling.identity).and_then(Packed::open) {
             Ok(Packed::Plain(opened)) => self.resolve_plain(sibling, opened, is_near, is_quiet, counts),

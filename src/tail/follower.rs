@@ -32,7 +32,7 @@ const HINTED: Duration = Duration::from_millis(20);
 const SHARE: u32 = 20;
 
 /// How much is read until whoever waits gets an answer, in bytes: some hundredths of a second.
-const ROUND: u64 = 32 << 20;
+const ROUND: u64 = 8 << 20;
 
 /// Looks in a row that rotations may lead to: a few, because writers go on.
 const LOOKS: usize = 4;
