@@ -1,5 +1,6 @@
 //! The command line.
 
+pub mod check;
 pub mod codes;
 pub mod doctor;
 pub mod follow;
@@ -174,6 +175,6 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Explain(explain) => codes::explain(&explain, detector.catalog()),
         Command::Codes(codes) => codes::run(&codes, detector.catalog()),
         Command::Why(why) => why::run(&why, &detector),
-        Command::Check | Command::Healthcheck(_) | Command::Completions { .. } | Command::Man => why::check(&detector),
+        Command::Check | Command::Healthcheck(_) | Command::Completions { .. } | Command::Man => check::run(&detector),
     }
 }

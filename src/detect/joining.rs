@@ -14,6 +14,8 @@ pub(crate) fn continues(before: &[u8], line: &[u8]) -> bool {
         Some(b' ') => !is_indented_head(line),
         Some(b'\\') if line.starts_with(br"\t") => true,
         Some(b'}' | b']' | b')') => true,
+        // PHP's dumps open on a line of their own.
+        Some(b'(') if line.trim_ascii_end() == b"(" => true,
         _ if CONTINUATIONS.iter().any(|start| line.starts_with(start)) => true,
         _ if is_head(line) => false,
         _ => follows(skip_colours(before), line),

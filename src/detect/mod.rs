@@ -21,8 +21,7 @@ use crate::record::{Code, Match};
 pub(crate) use records::first_cut;
 pub use rules::{Rule, Rules, RulesError, Verdict};
 pub use scanner::Scanner;
-pub use time::RecordTime;
-pub(crate) use time::record_time;
+pub use time::{RecordTime, record_time};
 
 /// A line longer than this is judged piece by piece and counted as truncated, in bytes.
 pub const LINE_LIMIT: usize = 1 << 20;
@@ -34,7 +33,8 @@ pub const RECORD_SPAN: usize = 64 << 10;
 pub const BLOCK_NEED: usize = 2 * (LINE_LIMIT + RECORD_SPAN);
 
 /// What a source's configuration says of generic codes in it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub enum Assume {
     /// Only evidence in the record makes a number a Twilio code.
     #[default]

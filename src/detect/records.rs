@@ -1,5 +1,6 @@
 //! Gathers the lines of one record out of a block, on demand: only records that hold a number are ever gathered.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use memchr::{memchr, memrchr};
@@ -51,6 +52,12 @@ enum Next {
     Nothing,
     /// The block ends before that is known.
     Unknown,
+}
+
+/// Whether a bare line right behind one with a prefix may be its continuation: had a log daemon written it, it
+/// would have a prefix too.
+fn trails(before: &Line, line: &Line) -> bool {
+    before.dress == Dress::Prefix && line.dress == Dress::Plain
 }
 
 impl Line {
@@ -195,8 +202,27 @@ impl<'a> Lines<'a> {
     }
 
     fn joins(&self, before: &Line, line: &Line) -> bool {
+        let text = &self.block[line.text.clone()];
+        !before.is_long() && !line.is_long() && (before.partial || continues(&self.whole(before), text))
+    }
+
+    /// The text of the program's line that ends with `line`: a container runtime may have cut it into parts.
+    fn whole(&self, line: &Line) -> Cow<'a, [u8]> {
         let text = |line: &Line| &self.block[line.text.clone()];
-        !before.is_long() && !line.is_long() && (before.partial || continues(text(before), text(line)))
+        let mut parts = vec![line.clone()];
+        if matches!(line.dress, Dress::Cri | Dress::Docker) {
+            while let Some(before) = self.previous(&parts[parts.len() - 1], self.floor)
+                && before.partial
+                && !before.is_long()
+                && line.span.start - before.span.start < RECORD_SPAN
+            {
+                parts.push(before);
+            }
+        }
+        match parts.as_slice() {
+            [only] => Cow::Borrowed(text(only)),
+            parts => Cow::Owned(parts.iter().rev().flat_map(text).copied().collect()),
+        }
     }
 
     /// The line of the same stream before `line`.
@@ -207,7 +233,7 @@ impl<'a> Lines<'a> {
                 return None;
             }
             let before = self.containing(start - 1);
-            if before.stream == line.stream {
+            if before.stream == line.stream || (start == line.span.start && trails(&before, line)) {
                 return Some(before);
             }
             if line.stream == 0 || before.stream == 0 {
@@ -226,7 +252,7 @@ impl<'a> Lines<'a> {
                 return Next::Unknown;
             }
             let after = self.at(start);
-            if after.stream == line.stream {
+            if after.stream == line.stream || (start == line.span.end && trails(line, &after)) {
                 return Next::Line(after);
             }
             if line.stream == 0 || after.stream == 0 {

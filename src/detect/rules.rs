@@ -17,11 +17,15 @@ use std::sync::Arc;
 
 use regex::bytes::Regex;
 use regex_automata::hybrid::dfa::DFA;
+use regex_syntax::hir::Hir;
 use serde::Deserialize;
 
 use self::compile::Builder;
 pub(super) use self::judge::{Judge, Outlook};
 use crate::problem::Problems;
+
+/// A pattern that at most this many different bytes can end is left at most of the places where it does not match.
+const FEW: usize = 200;
 
 /// The detection rules in their order, compiled.
 #[derive(Debug)]
@@ -39,7 +43,7 @@ pub struct Rules {
 }
 
 /// One rule.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Rule {
     /// Its name in `why`, in matches and in metrics.
     pub id: String,
@@ -55,7 +59,9 @@ pub struct Rule {
     pub near_misses: Vec<String>,
     /// The file it stands in.
     pub path: Arc<str>,
-    has_after: bool,
+    /// What must stand before the number, with its parts filled in; and after it.
+    before: Option<Hir>,
+    after: Option<Hir>,
     name: Option<Side>,
     has: Vec<usize>,
     lacks: Vec<usize>,
@@ -79,7 +85,7 @@ enum Side {
 }
 
 /// Something that a record holds or lacks.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Evidence {
     name: String,
     pattern: Regex,
@@ -138,19 +144,51 @@ impl Rules {
         &self.all
     }
 
-    /// Where a rule's evidence stands in a record: the name of each and its first place.
-    pub fn evidence_in(&self, rule: &Rule, text: &[u8]) -> Vec<(&str, Range<usize>)> {
-        rule.has
-            .iter()
-            .filter_map(|&i| Some((self.evidence[i].name.as_str(), self.evidence[i].pattern.find(text)?.range())))
-            .collect()
+    /// Whether little can stand right before a number where this rule matches, so that it is left at once elsewhere.
+    pub fn starts_at_number(&self, index: usize) -> bool {
+        self.all[index].before.is_some() && compile::first_bytes(&self.all, index) <= FEW
+    }
+
+    /// The same rules with one that decides nothing, to measure what it costs.
+    ///
+    /// # Errors
+    /// None where the rules themselves could be built.
+    pub fn without(&self, index: usize) -> Result<Rules, RulesError> {
+        Rules::of(self.all.clone(), self.evidence.clone(), |other| other != index)
+    }
+
+    /// What a rule that decided about a number goes by: what stands before and after it, and the evidence that the
+    /// record holds, each with its first place.
+    pub fn evidence_of(&self, rule: &Rule, text: &[u8], number: &Range<usize>) -> Vec<(&str, Range<usize>)> {
+        let mut found = Vec::new();
+        let low = number.start.saturating_sub(judge::REACH);
+        if let Some(before) = &rule.before
+            && let Ok(before) = byte_regex(&format!(r"(?:{before})[0-9]{{5}}\z"))
+            && let Some(place) = before.find(&text[low..number.end])
+        {
+            found.push(("before", low + place.start()..number.start));
+        }
+        if let Some(after) = &rule.after
+            && let Ok(after) = byte_regex(&format!("^(?:{after})"))
+            && let Some(place) = after.find(&text[number.end..])
+        {
+            found.push(("after", number.end..number.end + place.end()));
+        }
+        found.retain(|(_, place)| !place.is_empty());
+        for &index in &rule.has {
+            let Evidence { name, pattern } = &self.evidence[index];
+            found.extend(pattern.find(text).map(|place| (name.as_str(), place.range())));
+        }
+        found
+    }
+
+    /// Names of the evidence that a rule wants the record to lack.
+    pub fn lacks_of(&self, rule: &Rule) -> Vec<&str> {
+        rule.lacks.iter().map(|&index| self.evidence[index].name.as_str()).collect()
     }
 }
 
-impl Rule {
-    /// Names of the evidence that must be there, and of the one that must not.
-    pub fn evidence<'a>(&'a self, rules: &'a Rules) -> (Vec<&'a str>, Vec<&'a str>) {
-        let names = |list: &[usize]| list.iter().map(|&i| rules.evidence[i].name.as_str()).collect();
-        (names(&self.has), names(&self.lacks))
-    }
+/// Patterns are over bytes and ignore case.
+fn byte_regex(pattern: &str) -> Result<Regex, regex::Error> {
+    regex::bytes::RegexBuilder::new(pattern).unicode(false).case_insensitive(true).build()
 }

@@ -357,7 +357,8 @@ impl Scanner {
 
     /// How far back the record of `line` may reach: not into a plain record that was judged.
     fn floor_of(&self, line: &Line) -> usize {
-        if line.stream != 0 {
+        // A bare line that was judged as a part of a wrapped record reaches back to that record's head.
+        if line.stream != 0 || self.covered.contains(&line.span) {
             return 0;
         }
         self.covered.iter().map(|span| span.end).filter(|end| *end <= line.span.start).max().unwrap_or(0)

@@ -29,7 +29,7 @@ pub struct RecordTime {
 ///
 /// `now` gives the local zone and the year where a format has none. A time with a zone goes before one without,
 /// and the program's own before its container's.
-pub(crate) fn record_time(head: &[u8], now: &Zoned) -> Option<RecordTime> {
+pub fn record_time(head: &[u8], now: &Zoned) -> Option<RecordTime> {
     let wrapped = unwrap(head);
     let inner = find(&head[wrapped.text.clone()], now);
     let outer = || match wrapped.dress {

@@ -41,6 +41,7 @@ pub(crate) fn unwrap(line: &[u8]) -> Unwrapped {
         Some(b'[') => kubectl_prefix(line),
         Some(b'A'..=b'Z') => bsd_syslog(line, 0).or_else(|| logcat_brief(line)).or_else(|| compose(line)),
         Some(b'a'..=b'z' | b'_') => compose(line).or_else(|| stern(line)),
+        Some(0x1b) => coloured_compose(line),
         _ => None,
     };
     wrapped.unwrap_or(Unwrapped { stream: 0, text: 0..line.len(), partial: false, dress: Dress::Plain })
@@ -142,6 +143,34 @@ fn pm2(line: &[u8]) -> Option<Unwrapped> {
 /// docker compose: `notify-1  | text`.
 fn compose(line: &[u8]) -> Option<Unwrapped> {
     bar(line, 0)
+}
+
+/// docker compose on a terminal: the name and its bar in colour, `␛[36mnotify-1  |␛[0m text`.
+fn coloured_compose(line: &[u8]) -> Option<Unwrapped> {
+    let name = colour(line);
+    let bar = name + memchr(b'|', line.get(name..120.min(line.len()))?)?;
+    let origin = line[name..bar].trim_ascii_end();
+    if name == 0 || origin.len() == bar - name || origin.is_empty() || !origin.iter().all(|byte| is_name(*byte)) {
+        return None;
+    }
+    let text = bar + 1 + colour(&line[bar + 1..]);
+    if line.get(text).is_some_and(|byte| *byte != b' ') {
+        return None;
+    }
+    prefix(line, origin, (text + 1).min(line.len()))
+}
+
+/// How long the colour sequences are that a text begins with.
+fn colour(text: &[u8]) -> usize {
+    let mut length = 0;
+    while let Some(rest) = text[length..].strip_prefix(b"\x1b[") {
+        let parameters = rest.iter().take_while(|byte| byte.is_ascii_digit() || **byte == b';').count();
+        if rest.get(parameters) != Some(&b'm') {
+            break;
+        }
+        length += 2 + parameters + 1;
+    }
+    length
 }
 
 /// A name, blanks, a bar and a blank (or the end).
@@ -274,11 +303,24 @@ fn tagged(line: &[u8], from: usize) -> Option<Unwrapped> {
     if tag.is_empty() || spaces > 1 || (!bracketed && spaces != 1) {
         return None;
     }
+    // `[component] word:` and `ERROR word:` are an application's own.
+    let host = &origin[..origin.len() - tag.len()];
+    let host = host.trim_ascii_end();
+    if !host.iter().all(|byte| is_name(*byte) || *byte == b':') || (!bracketed && is_level(host)) {
+        return None;
+    }
     match rest.get(colon + 1) {
         None => prefix(line, origin, from + colon + 1),
         Some(b' ') => prefix(line, origin, from + colon + 2),
         Some(_) => None,
     }
+}
+
+/// Whether a word is a level, as applications print it between the time and the text.
+fn is_level(word: &[u8]) -> bool {
+    const LEVELS: [&[u8]; 10] =
+        [b"trace", b"debug", b"info", b"notice", b"warn", b"warning", b"error", b"err", b"critical", b"fatal"];
+    LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word))
 }
 
 #[cfg(test)]
@@ -307,6 +349,7 @@ mod tests {
         check("1|callflow  |   status: 401,", "  status: 401,");
         check("notify-1  |     at success", "    at success");
         check("notify-1  |\r\n", "");
+        check("\u{1b}[36mnotify-1    |\u{1b}[0m   status: 401,", "  status: 401,");
         check("[pod/notify-0aa4e5256-8w9b7/app] text", "text");
         check("notify-0aa4e5256-8w9b7 app   status: 401,", "  status: 401,");
         check("Mar 17 06:26:48 callsrv phone-worker.1[16795]: W, x", "W, x");
@@ -326,6 +369,8 @@ mod tests {
         check_plain("2026-08-18T16:26:31 ERROR voice.agent - closed: now");
         check_plain(r#"{"level":"error","msg":"x"}"#);
         check_plain("ConnectionError (31005): x");
+        check_plain("2026-03-02T09:14:07.6Z [agent-ui] wanda: device error: CallCancelledError {");
+        check_plain("2026-03-02T09:14:07.6Z ERROR dialer: device error {");
         check_plain("Dec is a month");
         check_plain("");
     }

@@ -208,7 +208,7 @@ fn says_why() {
     let output = run(&["why", "ConnectionError (31005): pid=20104"], b"");
     let shown = stdout(&output);
     assert!(shown.contains("                 ^^^^^       ^^^^^"), "{shown}");
-    assert!(shown.contains("31005 accepted by class") && shown.contains("20104 rejected"), "{shown}");
+    assert!(shown.contains("31005 accepted by common-class") && shown.contains("20104 rejected"), "{shown}");
     assert!(run(&["check"], b"").status.success());
 }
 

@@ -5,16 +5,16 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use regex::bytes::Regex;
-use regex_automata::MatchKind;
 use regex_automata::hybrid::dfa::DFA;
 use regex_automata::nfa::thompson::{self, WhichCaptures};
-use regex_automata::util::syntax;
+use regex_automata::util::{start, syntax};
+use regex_automata::{Anchored, MatchKind};
 use regex_syntax::hir::Hir;
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::judge::{after_number, may_be_bounded};
-use super::{Automaton, Evidence, Followed, Rule, Rules, RulesError, Side, Verdict};
+use super::{Automaton, Evidence, Followed, Rule, Rules, RulesError, Side, Verdict, byte_regex};
 use crate::problem::{Problem, Problems, suggestion};
 
 /// A file of rules as it was written.
@@ -65,10 +65,72 @@ pub(super) struct Builder {
     parts: BTreeMap<String, String>,
     evidence: Vec<Evidence>,
     all: Vec<Rule>,
-    /// Each rule's `before`, with its parts filled in, parsed.
-    befores: Vec<Option<Hir>>,
-    /// The same of each `after`.
-    afters: Vec<Option<Hir>>,
+}
+
+impl Rules {
+    /// The rules with the automata of those that are wanted; the others decide nothing.
+    pub(super) fn of(
+        all: Vec<Rule>,
+        evidence: Vec<Evidence>,
+        wanted: impl Fn(usize) -> bool,
+    ) -> Result<Rules, RulesError> {
+        let catalogued = automaton(&all, &wanted)?;
+        let any = automaton(&all, |index| wanted(index) && all[index].any)?;
+        let followed = followed(&all)?;
+        let followers = followers(&all)?;
+        Ok(Rules { all, evidence, catalogued, any, followed, followers })
+    }
+}
+
+/// The `before` patterns of the rules that are wanted, to be run backwards.
+fn automaton(all: &[Rule], wanted: impl Fn(usize) -> bool) -> Result<Automaton, RulesError> {
+    let (mut patterns, mut rules, mut anywhere) = (Vec::new(), Vec::new(), Vec::new());
+    for (index, rule) in all.iter().enumerate().filter(|(index, _)| wanted(*index)) {
+        match &rule.before {
+            Some(before) => {
+                patterns.push(before);
+                rules.push(index as u16);
+            }
+            None => anywhere.push(index as u16),
+        }
+    }
+    let accepts_anywhere = anywhere.iter().any(|rule| all[usize::from(*rule)].verdict == Verdict::Accept);
+    Ok(Automaton { dfa: dfa(&patterns, true)?, rules, anywhere, accepts_anywhere })
+}
+
+/// The `after` patterns of all rules, to be run forwards.
+fn followed(all: &[Rule]) -> Result<Followed, RulesError> {
+    let (rules, patterns): (Vec<u16>, Vec<&Hir>) =
+        all.iter().enumerate().filter_map(|(index, rule)| Some((index as u16, rule.after.as_ref()?))).unzip();
+    Ok(Followed { dfa: dfa(&patterns, false)?, rules })
+}
+
+/// By byte: whether a rule may accept an uncatalogued number that this byte follows.
+fn followers(all: &[Rule]) -> Result<Box<[bool; 256]>, RulesError> {
+    let accepts = |rule: &&Rule| rule.any && rule.verdict == Verdict::Accept;
+    let bounded = all.iter().filter(accepts).any(|rule| rule.after.is_none());
+    let afters: Vec<&Hir> = all.iter().filter(accepts).filter_map(|rule| rule.after.as_ref()).collect();
+    let dfa = dfa(&afters, false)?;
+    let mut cache = dfa.create_cache();
+    let too_large = |error: &dyn std::fmt::Display| RulesError::TooLarge(error.to_string());
+    let start = dfa.start_state(&mut cache, &after_number()).map_err(|error| too_large(&error))?;
+    let mut followers = Box::new([false; 256]);
+    for byte in 0..=u8::MAX {
+        let next = dfa.next_state(&mut cache, start, byte).map_err(|error| too_large(&error))?;
+        followers[usize::from(byte)] = !next.is_dead() || bounded && may_be_bounded(byte);
+    }
+    // Where a line ends nothing follows: whatever a pattern makes of that, it may match.
+    followers[usize::from(b'\n')] = true;
+    Ok(followers)
+}
+
+/// How many different bytes can stand right before a number where this rule matches.
+pub(super) fn first_bytes(all: &[Rule], index: usize) -> usize {
+    let Ok(Automaton { dfa, .. }) = automaton(all, |other| other == index) else { return 256 };
+    let mut cache = dfa.create_cache();
+    let start = start::Config::new().anchored(Anchored::Yes).look_behind(Some(b'1'));
+    let Ok(start) = dfa.start_state(&mut cache, &start) else { return 256 };
+    (0..=u8::MAX).filter(|byte| !dfa.next_state(&mut cache, start, *byte).is_ok_and(|state| state.is_dead())).count()
 }
 
 impl Builder {
@@ -112,36 +174,7 @@ impl Builder {
         if !self.problems.is_empty() {
             return Err(Problems(self.problems).into());
         }
-        let catalogued = self.automaton(|_| true)?;
-        let any = self.automaton(|rule| rule.any)?;
-        let followed = self.followed()?;
-        let followers = self.followers()?;
-        Ok(Rules { all: self.all, evidence: self.evidence, catalogued, any, followed, followers })
-    }
-
-    /// By byte: whether a rule may accept an uncatalogued number that this byte follows.
-    fn followers(&self) -> Result<Box<[bool; 256]>, RulesError> {
-        let accepts = |rule: &Rule| rule.any && rule.verdict == Verdict::Accept;
-        let bounded = self.all.iter().any(|rule| accepts(rule) && !rule.has_after);
-        let afters: Vec<&Hir> = self
-            .all
-            .iter()
-            .zip(&self.afters)
-            .filter(|(rule, _)| accepts(rule))
-            .filter_map(|(_, after)| after.as_ref())
-            .collect();
-        let dfa = dfa(&afters, false)?;
-        let mut cache = dfa.create_cache();
-        let too_large = |error: &dyn std::fmt::Display| RulesError::TooLarge(error.to_string());
-        let start = dfa.start_state(&mut cache, &after_number()).map_err(|error| too_large(&error))?;
-        let mut followers = Box::new([false; 256]);
-        for byte in 0..=u8::MAX {
-            let next = dfa.next_state(&mut cache, start, byte).map_err(|error| too_large(&error))?;
-            followers[usize::from(byte)] = !next.is_dead() || bounded && may_be_bounded(byte);
-        }
-        // Where a line ends nothing follows: whatever a pattern makes of that, it may match.
-        followers[usize::from(b'\n')] = true;
-        Ok(followers)
+        Rules::of(self.all, self.evidence, |_| true)
     }
 
     fn rule(&mut self, path: &Arc<str>, text: &Arc<str>, rule: Spanned<RuleText>) {
@@ -169,9 +202,6 @@ impl Builder {
         let after = rule.after.as_ref().and_then(|pattern| self.parse(path, text, pattern));
         let has = self.named(path, text, &rule.has);
         let lacks = self.named(path, text, &rule.lacks);
-        let has_after = after.is_some();
-        self.befores.push(before);
-        self.afters.push(after);
         self.all.push(Rule {
             id: rule.id.into_inner(),
             description: rule.description.trim().to_owned(),
@@ -180,7 +210,8 @@ impl Builder {
             examples: rule.examples.into_inner(),
             near_misses: rule.near_misses.into_inner(),
             path: Arc::clone(path),
-            has_after,
+            before,
+            after,
             name: rule.name,
             has,
             lacks,
@@ -245,7 +276,7 @@ impl Builder {
     }
 
     fn regex(&mut self, path: &Arc<str>, text: &Arc<str>, span: Range<usize>, pattern: &str) -> Option<Regex> {
-        match regex::bytes::RegexBuilder::new(pattern).unicode(false).case_insensitive(true).build() {
+        match byte_regex(pattern) {
             Ok(regex) => Some(regex),
             Err(error) => {
                 self.unusable(path, text, span, &error);
@@ -271,30 +302,6 @@ impl Builder {
         let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
         let help = "patterns have the syntax of https://docs.rs/regex, over bytes, ignoring case";
         self.report(path, text, span, format!("the pattern cannot be used: {reason}"), help);
-    }
-
-    /// The `before` patterns of some rules, to be run backwards.
-    fn automaton(&self, wanted: impl Fn(&Rule) -> bool) -> Result<Automaton, RulesError> {
-        let (mut patterns, mut rules, mut anywhere) = (Vec::new(), Vec::new(), Vec::new());
-        for (index, (rule, before)) in self.all.iter().zip(&self.befores).enumerate() {
-            match before {
-                _ if !wanted(rule) => {}
-                Some(before) => {
-                    patterns.push(before);
-                    rules.push(index as u16);
-                }
-                None => anywhere.push(index as u16),
-            }
-        }
-        let accepts_anywhere = anywhere.iter().any(|rule| self.all[usize::from(*rule)].verdict == Verdict::Accept);
-        Ok(Automaton { dfa: dfa(&patterns, true)?, rules, anywhere, accepts_anywhere })
-    }
-
-    /// The `after` patterns of all rules, to be run forwards.
-    fn followed(&self) -> Result<Followed, RulesError> {
-        let (rules, patterns): (Vec<u16>, Vec<&Hir>) =
-            self.afters.iter().enumerate().filter_map(|(index, after)| Some((index as u16, after.as_ref()?))).unzip();
-        Ok(Followed { dfa: dfa(&patterns, false)?, rules })
     }
 
     fn report(&mut self, path: &Arc<str>, text: &Arc<str>, span: Range<usize>, message: String, help: &str) {

@@ -6,12 +6,14 @@ use memchr::{memchr, memrchr};
 use regex_automata::Anchored;
 use regex_automata::hybrid::dfa::Cache;
 use regex_automata::util::start;
+#[cfg(test)]
+use regex_syntax::hir::Hir;
 
 use super::{Automaton, Followed, Rules, Side, Verdict};
 use crate::catalog::Entry;
 
 /// How far before a number its context reaches, in bytes.
-const REACH: usize = 256;
+pub(super) const REACH: usize = 256;
 
 /// How far after a number, and before it, the catalogue's name of the code may begin, in bytes.
 const NAME_GAP: usize = 40;
@@ -227,8 +229,11 @@ impl Judge {
     /// Whether what stands beside the number is what the rule asks for, its `before` aside.
     fn fits(&self, rules: &Rules, index: usize, surroundings: &Surroundings<'_>) -> bool {
         let rule = &rules.all[index];
-        let after =
-            if rule.has_after { self.after.rules.contains(&(index as u16)) } else { is_bounded(surroundings.after) };
+        let after = if rule.after.is_some() {
+            self.after.rules.contains(&(index as u16))
+        } else {
+            is_bounded(surroundings.after)
+        };
         after
             && match (rule.name, surroundings.entry) {
                 (None, _) => true,
@@ -253,6 +258,47 @@ impl Judge {
             known.absent = text.len()
         }
         held
+    }
+}
+
+#[cfg(test)]
+impl Rules {
+    /// Each rule's `before` as a pattern of its own, with the number that it ends at.
+    pub(crate) fn slow_patterns(&self) -> Vec<Option<regex::bytes::Regex>> {
+        let compile = |before: &Hir| super::byte_regex(&format!(r"(?:{before})[0-9]{{5}}\z")).unwrap();
+        self.all.iter().map(|rule| rule.before.as_ref().map(compile)).collect()
+    }
+
+    /// What [`Judge::decide`] says, by trying one rule after the other.
+    pub(crate) fn decide_slowly(
+        &self,
+        patterns: &[Option<regex::bytes::Regex>],
+        text: &[u8],
+        number: Range<usize>,
+        entry: Option<&Entry>,
+    ) -> Option<usize> {
+        let surroundings = Surroundings::of(text, &number, entry);
+        let low = number.start.saturating_sub(REACH);
+        let mut followed = Vec::new();
+        self.followed.run(&mut self.followed.dfa.create_cache(), surroundings.after, &mut followed);
+        self.all.iter().zip(patterns).enumerate().position(|(index, (rule, before))| {
+            let is_followed = match &rule.after {
+                Some(_) => followed.contains(&(index as u16)),
+                None => is_bounded(surroundings.after),
+            };
+            let is_named = match (rule.name, entry) {
+                (None, _) => true,
+                (Some(_), None) => false,
+                (Some(Side::After), Some(entry)) => named_after(surroundings.after, entry),
+                (Some(Side::Before), Some(entry)) => named_before(surroundings.before, entry),
+            };
+            (rule.any || entry.is_some())
+                && before.as_ref().is_none_or(|before| before.find_at(&text[..number.end], low).is_some())
+                && is_followed
+                && is_named
+                && rule.has.iter().all(|&evidence| self.evidence[evidence].pattern.is_match(text))
+                && !rule.lacks.iter().any(|&evidence| self.evidence[evidence].pattern.is_match(text))
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a scan says, in one piece and in many.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, LazyLock};
 
 use proptest::prelude::*;
 
@@ -8,6 +9,13 @@ use super::*;
 use crate::catalog::Catalog;
 use crate::detect::Rules;
 use crate::detect::first_cut;
+use crate::detect::joining::continues;
+
+static RULES: LazyLock<(Rules, Vec<Option<regex::bytes::Regex>>)> = LazyLock::new(|| {
+    let rules = Rules::embedded();
+    let patterns = rules.slow_patterns();
+    (rules, patterns)
+});
 
 thread_local! {
     static SCANNER: std::cell::RefCell<Scanner> = std::cell::RefCell::new(
@@ -105,6 +113,15 @@ fn keeps_streams_apart() {
 }
 
 #[test]
+fn joins_bare_lines_to_the_prefixed_one_before() {
+    check(
+        "2026-01-01T00:00:00Z web1 dialer: failed {\n  code: 31008,\n  name: 'CallCancelledError' }\n",
+        &[(43, 31008)],
+    );
+    check("a-1  | Error {\nb-1  | x\n  code: 31008, name: 'CallCancelledError'\n", &[(24, 31008)]);
+}
+
+#[test]
 fn judges_overlong_lines_piece_by_piece() {
     let filler = "x".repeat(LINE_LIMIT);
     let input = format!(
@@ -139,7 +156,7 @@ fn decides_what_is_open_when_nothing_comes() {
 }
 
 /// Lines that begin, continue, wrap and decoy.
-const PIECES: [&str; 30] = [
+const PIECES: [&str; 36] = [
     "ConnectionError (31005): a\n",
     "2026-01-01T00:00:00Z ERROR twilio call failed {\n",
     "  code: 20403,\n",
@@ -166,14 +183,20 @@ const PIECES: [&str; 30] = [
     "error code 31486 on zoom call\n",
     "half 31005",
     " %2230007%22 error_code%22%3A%2230007%22&CallSid=1",
+    "2025-03-25T04:11:07.611268411Z stdout P Twilio::REST::RestError: [HTTP 401] 20101 : Un\n",
+    "2025-03-25T04:11:07.611268411Z stdout F able\n",
+    "2025-03-25T04:11:07.611268411Z stdout F https://www.twilio.com/docs/errors/20101 20101\n",
+    "2025-03-25T04:11:07.611268411Z stdout F Invalid: twilio code 20101\n",
     "{\"code\":\n",
     "31005, \"twilio\"\n",
     "\0\u{1b}[31m31005\u{1b}[0m",
     "level=error code=31005 zoom=1\n",
+    "2026-01-01T00:00:00Z web1 dialer: CallCancelledError {\n",
+    "  code: 31008,\n",
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(600))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
     fn any_chunking_says_the_same(
@@ -216,5 +239,94 @@ proptest! {
         sizes in prop::collection::vec(1usize..200, 1..8),
     ) {
         prop_assert_eq!(scan_in_pieces(&input, &sizes), scan_in_pieces(&input, &[usize::MAX]));
+    }
+}
+
+/// What a scan accepts, by reading line after line and trying rule after rule.
+fn reference(input: &[u8]) -> Vec<Said> {
+    let (catalog, (rules, patterns)) = (Catalog::embedded(), &*RULES);
+    let lines = Lines { block: input, floor: 0 };
+    let mut all: Vec<Line> = Vec::new();
+    while let Some(start) = all.last().map_or(Some(0), |line| Some(line.span.end)).filter(|start| *start < input.len())
+    {
+        all.push(lines.at(start));
+    }
+    // The record of each line is the one of the line that it continues.
+    let mut records: Vec<Record> = Vec::new();
+    let mut record_of: Vec<usize> = Vec::new();
+    // What the program printed, up to the end of each line.
+    let mut wholes: Vec<Vec<u8>> = Vec::new();
+    for (index, line) in all.iter().enumerate() {
+        let continued = (0..index).rev().take(33).find_map(|before| {
+            let trails = before + 1 == index && all[before].dress == Dress::Prefix && line.dress == Dress::Plain;
+            if all[before].stream == line.stream || trails {
+                Some(Some(before))
+            } else if all[before].stream == 0 || line.stream == 0 {
+                Some(None)
+            } else {
+                None
+            }
+        });
+        let continued = continued.flatten();
+        let text = &input[line.text.clone()];
+        let cut = continued.filter(|before| all[*before].partial);
+        wholes.push(cut.map_or(Vec::new(), |before| wholes[before].clone()));
+        wholes[index].extend_from_slice(text);
+        match continued.filter(|before| cut.is_some() || continues(&wholes[*before], text)) {
+            Some(before) => {
+                record_of.push(record_of[before]);
+                records[record_of[index]].lines.push(line.clone());
+            }
+            None => {
+                record_of.push(records.len());
+                records.push(Record { lines: vec![line.clone()], closed: true });
+            }
+        }
+    }
+    let mut said = Vec::new();
+    for record in records {
+        // Each number's place in the text, and where its line ends there.
+        let (mut text, mut places) = (Vec::new(), Vec::new());
+        for (index, line) in record.lines.iter().enumerate() {
+            places.push((text.len(), line.span.start));
+            text.extend_from_slice(&input[record.text(index)]);
+            let apart = record.lines.len() > 1 && record.head().stream != 0;
+            let last = index + 1 == record.lines.len();
+            if !line.partial && (apart || !last) {
+                text.push(b'\n');
+            }
+        }
+        let mut counted = BTreeSet::new();
+        for whole in [false, true] {
+            for number in numbers(&text, 0) {
+                let code = code_at(&text, &number);
+                let index = places.iter().rposition(|(start, _)| *start <= number.start).unwrap();
+                let end = (index..places.len()).find(|line| !record.lines[*line].partial);
+                let known = match end.filter(|_| !whole).and_then(|end| places.get(end + 1)) {
+                    Some((next, _)) => *next,
+                    None => text.len(),
+                };
+                let decided = rules.decide_slowly(patterns, &text[..known], number, catalog.get(code));
+                if let Some(rule) = decided.filter(|rule| rules.all()[*rule].verdict == Verdict::Accept)
+                    && counted.insert(code)
+                {
+                    said.push(Said::Accepted { offset: places[index].1 as u64, code: code.get(), rule });
+                }
+            }
+        }
+    }
+    said.sort();
+    said
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn equals_a_slow_and_obvious_reference(pieces in prop::collection::vec(0..PIECES.len(), 0..20)) {
+        let input: String = pieces.into_iter().map(|piece| PIECES[piece]).collect();
+        let (said, _) = scan_in_pieces(input.as_bytes(), &[usize::MAX]);
+        let accepted: Vec<_> = said.into_iter().filter(|said| matches!(said, Said::Accepted { .. })).collect();
+        prop_assert_eq!(accepted, reference(input.as_bytes()));
     }
 }
