@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use twdiag::cli::{self, Arguments};
-use twdiag::output::escape;
+use twdiag::output::escape_lines;
 
 fn main() -> ExitCode {
     let arguments = match Arguments::read() {
@@ -31,11 +31,6 @@ fn refuse(refusal: &clap::Error) -> ExitCode {
     match printed {
         Ok(()) | Err(_) => ExitCode::from(if refusal.use_stderr() { 2 } else { 0 }),
     }
-}
-
-/// Escapes a message that may have several lines.
-fn escape_lines(text: &str) -> String {
-    text.split('\n').map(escape).collect::<Vec<_>>().join("\n")
 }
 
 /// Whether the reader of standard output went away, as `head` does.

@@ -191,6 +191,11 @@ pub fn escape(text: &str) -> String {
     escaped
 }
 
+/// The same of a text that may have several lines.
+pub fn escape_lines(text: &str) -> String {
+    text.split('\n').map(escape).collect::<Vec<_>>().join("\n")
+}
+
 /// A path in a message, in one line and escaped.
 pub fn shown(path: &Path) -> String {
     escape(&path.to_string_lossy())

@@ -6,6 +6,7 @@ use maud::{Markup, html};
 
 use crate::catalog::{Catalog, Category};
 use crate::diagnose::{Excerpt, Finding};
+use crate::output::{escape, escape_lines};
 use crate::tally::{Label, Series};
 
 /// A code that a page explains: its columns stand before its name.
@@ -106,10 +107,10 @@ pub fn record(excerpt: &Excerpt) -> Markup {
     html! {
         figure .record {
             figcaption {
-                strong { (excerpt.code) } " " (excerpt.category) " · " (clock(excerpt.at)) " UTC · " (excerpt.source)
-                @if *excerpt.path != *excerpt.source { " · " (excerpt.path) }
+                strong { (excerpt.code) } " " (excerpt.category) " · " (clock(excerpt.at)) " UTC · " (escape(&excerpt.source))
+                @if *excerpt.path != *excerpt.source { " · " (escape(&excerpt.path)) }
             }
-            pre { (excerpt.text()) }
+            pre { (escape_lines(excerpt.text())) }
         }
     }
 }

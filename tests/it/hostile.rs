@@ -80,6 +80,8 @@ struct Shown {
     /// By the output's name; the lines.
     lines: Vec<(&'static str, String)>,
     metrics: String,
+    /// The page for people, and the records as the API gives them.
+    pages: [String; 2],
 }
 
 static SHOWN: LazyLock<Shown> = LazyLock::new(|| {
@@ -105,7 +107,8 @@ static SHOWN: LazyLock<Shown> = LazyLock::new(|| {
     std::fs::write(&path, &log).unwrap();
     let serving = Serving::start(&[path.to_str().unwrap(), "--start-at", "beginning"]);
     serving.wait_for(ATTACKS.len() as u64);
-    Shown { lines, metrics: serving.get("/metrics") }
+    let body = |path| serving.get(path).split_once("\r\n\r\n").unwrap().1.to_owned();
+    Shown { lines, metrics: serving.get("/metrics"), pages: ["/", "/api/v1/records"].map(body) }
 });
 
 /// Whether a character could do something to who looks at it.
@@ -183,6 +186,11 @@ fn no_attack_makes_a_line_or_a_count_of_its_own() {
             _ => {}
         }
     }
+    for page in &SHOWN.pages {
+        assert!(page.contains("mark-a_"), "records are shown: {page}");
+        check_harmless(page);
+    }
+    assert!(!SHOWN.pages[0].contains("<script>alert") && !SHOWN.pages[0].contains("<img"), "{}", SHOWN.pages[0]);
     let counted: Vec<&str> = SHOWN
         .metrics
         .lines()
