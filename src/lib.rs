@@ -24,6 +24,7 @@ pub mod doctor;
 pub mod sandbox;
 pub mod systemd;
 pub mod output;
+pub mod report;
 pub mod logging;
 pub mod signal;
 pub mod config;

@@ -27,6 +27,7 @@ use crate::input;
 use crate::metrics;
 use crate::output::{self, MatchLine, Ordered, Row, escape};
 use crate::record::{Code, Match, Sighting};
+use crate::report;
 use crate::tail::{Snapshot, SourceGauges, StateHealth};
 use crate::tally::{Errors, Label, Series, Tally};
 
@@ -63,6 +64,9 @@ pub struct Arguments {
     /// Print what the errors mean together as objects of their own; every object then has a "type" [with ndjson]
     #[arg(long)]
     findings: bool,
+    /// Write one HTML page to look at or to mail: timeline, codes, findings, calls, files
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
     /// End with 3 where one of these was found: categories or codes, with `:N` at least so often
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     fail_on: Vec<Gate>,
@@ -126,6 +130,8 @@ struct Sum {
     sources: BTreeMap<Arc<str>, Found>,
     /// By their own time, where it is to be told what they mean.
     seen: Option<Timeline>,
+    /// Bytes and lines read, by place among the inputs.
+    read: BTreeMap<usize, (u64, u64)>,
     /// What could not be read to its end, by its place among the inputs.
     errors: BTreeMap<usize, String>,
 }
@@ -142,6 +148,10 @@ impl Sum {
             }
             (sum, seen) => sum.or(seen),
         };
+        for (place, (bytes, lines)) in other.read {
+            let read = self.read.entry(place).or_default();
+            *read = (read.0 + bytes, read.1 + lines);
+        }
         self.errors.extend(other.errors);
     }
 }
@@ -182,7 +192,7 @@ pub fn run(arguments: &Arguments, detector: &Detector) -> anyhow::Result<ExitCod
         format: arguments.format,
         redacted: !arguments.no_redact,
         typed: arguments.findings,
-        diagnosed: arguments.findings || !lines,
+        diagnosed: arguments.findings || !lines || arguments.report.is_some(),
         now: Zoned::now(),
         progress: &progress,
         inputs: &inputs,
@@ -218,6 +228,20 @@ pub fn run(arguments: &Arguments, detector: &Detector) -> anyhow::Result<ExitCod
         }
     }
     out.flush()?;
+    if let (Some(path), Some(told)) = (&arguments.report, &told) {
+        let page = report::render(&report::Scan {
+            at: pass.now.timestamp(),
+            files: &files(&inputs, &sum),
+            read: [total.bytes, total.lines, total.records],
+            rows: &total.rows(catalog),
+            calls: &told.calls,
+            findings: &told.findings,
+            timeline: told.timeline.as_ref(),
+            undated: told.undated,
+            catalog,
+        });
+        replace(path, &page).with_context(|| format!("cannot write {}", path.display()))?;
+    }
     if let Some(path) = &arguments.textfile {
         let page = metrics::render_counts(Arc::new(snapshot(&sum, detector, pass.now.timestamp())))?;
         replace(path, &page).with_context(|| format!("cannot write {}", output::shown(path)))?;
@@ -280,12 +304,16 @@ impl Pass<'_> {
                         let input = &self.inputs[part.input];
                         let mut printed = Vec::new();
                         let found = sum.sources.entry(Arc::clone(&input.source)).or_default();
+                        let before = (found.bytes, found.lines);
                         let result = part.open(input, self.progress).and_then(|opened| {
                             let found = (found, &mut sum.seen);
                             self.scan(opened, (input, part), &mut reader, found, &mut printed, |printed| {
                                 ordered.offer(index, printed)
                             })
                         });
+                        let after = sum.sources.entry(Arc::clone(&input.source)).or_default();
+                        let read = sum.read.entry(input.place).or_default();
+                        *read = (read.0 + after.bytes - before.0, read.1 + after.lines - before.1);
                         if let Err(error) = result {
                             sum.errors.insert(input.place, format!("{}: {error}", input.path.display()));
                         }
@@ -419,6 +447,18 @@ fn progress(inputs: &[Input], lines: bool) -> ProgressBar {
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     let size = inputs.iter().map(|input| input.size).sum();
     ProgressBar::with_draw_target(Some(size), ProgressDrawTarget::stderr()).with_style(style)
+}
+
+/// What was read, in the order in which it was named.
+fn files(inputs: &[Input], sum: &Sum) -> Vec<report::File> {
+    let mut inputs: Vec<&Input> = inputs.iter().collect();
+    inputs.sort_by_key(|input| input.place);
+    let file = |input: &Input| {
+        let (bytes, lines) = sum.read.get(&input.place).copied().unwrap_or_default();
+        let error = sum.errors.get(&input.place).cloned();
+        report::File { path: input.path.display().to_string(), bytes, lines, error }
+    };
+    inputs.into_iter().map(file).collect()
 }
 
 fn figures(total: &Found, files: usize) -> String {

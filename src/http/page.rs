@@ -118,7 +118,7 @@ fn by_category(snapshot: &Snapshot) -> Markup {
     html! {
         section aria-labelledby="categories" {
             h2 #categories { "Errors by category" }
-            div .scroll role="region" aria-labelledby="categories" tabindex="0" #categories-table {
+            div .scroll role="group" aria-labelledby="categories" tabindex="0" #categories-table {
                 table {
                     thead { tr {
                         th scope="col" { "Category" }
@@ -153,8 +153,9 @@ fn by_category(snapshot: &Snapshot) -> Markup {
 fn codes(snapshot: &Snapshot) -> Markup {
     let columns = |hour, day| vec![("in the hour", grouped(hour)), ("in the day", grouped(day))];
     let listed = snapshot.seen.top.iter().take(CODES);
-    let listed: Vec<Explained> =
-        listed.map(|top| Explained { series: top.series, columns: columns(top.hour, top.day) }).collect();
+    let listed: Vec<Explained> = listed
+        .map(|top| Explained { series: top.series, count: top.day, columns: columns(top.hour, top.day) })
+        .collect();
     html! {
         section aria-labelledby="codes" {
             h2 #codes { "Codes of the last day" }
@@ -179,7 +180,7 @@ fn sources(snapshot: &Snapshot) -> Markup {
     html! {
         section aria-labelledby="sources" {
             h2 #sources { "Sources" }
-            div .scroll role="region" aria-labelledby="sources" tabindex="0" #sources-table {
+            div .scroll role="group" aria-labelledby="sources" tabindex="0" #sources-table {
                 table {
                     thead { tr {
                         th scope="col" { "Source" }

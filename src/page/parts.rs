@@ -14,6 +14,8 @@ use crate::tally::{Label, Series};
 pub struct Explained {
     /// The code and its category.
     pub series: Series,
+    /// How often it was reported in all.
+    pub count: u64,
     /// What each column says: its name and its figure.
     pub columns: Vec<(&'static str, String)>,
 }
@@ -118,13 +120,13 @@ pub fn record(excerpt: &Excerpt) -> Markup {
 /// Codes with their explanations, causes and solutions to unfold.
 pub fn explained(codes: &[Explained], catalog: &Catalog) -> Markup {
     html! {
-        @for Explained { series, columns } in codes {
+        @for Explained { series, count, columns } in codes {
             @let (label, entry) = match series.code {
                 Label::Code(code) => (code.to_string(), catalog.get(code)),
                 Label::Other => ("other".to_owned(), None),
             };
             @let key = format!("code-{}-{label}", series.category);
-            details .code id=(key) data-code=(label) {
+            details .code id=(key) data-code=(label) data-count=(count) {
                 summary id=(format!("{key}-more")) {
                     span .number { (label) }
                     span .name { (entry.map_or("not in the catalogue", |entry| &entry.name)) " " span .tag { (series.category) } }
@@ -135,7 +137,7 @@ pub fn explained(codes: &[Explained], catalog: &Catalog) -> Markup {
                         @if !entry.explanation.is_empty() { p { (entry.explanation) } }
                         @for (title, items) in [("Causes", &entry.causes), ("Solutions", &entry.solutions)] {
                             @if !items.is_empty() {
-                                h4 { (title) }
+                                h3 { (title) }
                                 ul { @for item in items { li { (item) } } }
                             }
                         }

@@ -22,6 +22,7 @@ mod lasting;
 mod model;
 mod ordinary;
 mod output;
+mod page;
 mod picture;
 mod program;
 mod prometheus;
