@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::finding::{Evidence, Finding, holds};
 use super::minutes::Minute;
-use super::rules::Rules;
+use super::rules::{LONGEST, Rules};
 use super::{Minutes, start};
 
 /// The findings that hold.
@@ -56,7 +56,14 @@ impl Episodes {
             let is_better_said = rule.unless.iter().any(|other| held[*other]);
             match (held[index] && !is_better_said, self.active[index].is_some()) {
                 (true, false) => {
-                    let since = now - rule.window.max(self.width) + 1;
+                    // What is told late began when there was first so much of it.
+                    let width = rule.window.max(self.width);
+                    let is_met = |at: &i64| {
+                        let count = |(_, minute): (&i64, &Minute)| minute.count(&rule.codes, &[]);
+                        minutes.range(at - width + 1..=*at).map(count).sum::<u64>() >= rule.count
+                    };
+                    let began = (0..2 * LONGEST).map(|ago| now - ago * self.width).take_while(is_met).last();
+                    let since = began.unwrap_or(now) - width + 1;
                     let mut evidence = Evidence::default();
                     minutes.range(since..=now).for_each(|(_, minute)| evidence.add(rule, minute));
                     let began = evidence.first().map_or_else(|| start(since), |first| first.at);

@@ -273,6 +273,7 @@ impl History {
 mod tests {
     use jiff::SignedDuration;
 
+    use super::super::CodeCount;
     use super::*;
     use crate::catalog::Catalog;
     use crate::record::Code;
@@ -356,8 +357,6 @@ mod tests {
         assert!(ended.end.unwrap() > ended.start);
     }
 
-    use super::super::CodeCount;
-
     #[test]
     fn a_backlog_makes_no_storm() {
         let mut rig = Rig::new();
@@ -369,6 +368,19 @@ mod tests {
         let view = rig.diagnosis.view(rig.now);
         assert!(view.findings.is_empty());
         assert!(view.day.peak() > 0 && view.hour.peak() > 0);
+    }
+
+    #[test]
+    fn what_is_told_late_has_its_true_start() {
+        let mut rig = Rig::new();
+        rig.report(53405, 1, 70);
+        for age in (0..40).rev() {
+            rig.report(53405, 3, age);
+        }
+        assert_eq!(rig.judge(), change("ice-turn", true));
+        let view = rig.diagnosis.view(rig.now);
+        let finding = view.active().next().unwrap();
+        assert_eq!((rig.now.duration_since(finding.start).as_mins(), finding.count), (39, 120));
     }
 
     #[test]

@@ -61,7 +61,7 @@ fn verdict(snapshot: &Snapshot, active: usize) -> Markup {
             (active, _) => h1 .bad { (active) " things are wrong" },
         }
         p .lead {
-            (count(lately, "error")) " in the last hour, of calls that ended busy, declined or cancelled none counted. As of "
+            (count(lately, "error")) " in the last hour; calls that ended busy, declined or cancelled are not counted. As of "
             time datetime=(view.at) { (view.at.strftime("%Y-%m-%d %H:%M:%S").to_string()) " UTC" } "."
         }
         @if !ailing.is_empty() {
@@ -122,9 +122,9 @@ fn by_category(snapshot: &Snapshot) -> Markup {
                 table {
                     thead { tr {
                         th scope="col" { "Category" }
-                        th scope="col" { "Last hour, by minute" }
+                        th scope="col" { "Last hour" span .wide { ", by minute" } }
                         th .n scope="col" { "Errors" }
-                        th scope="col" { "Last day, by ten minutes" }
+                        th scope="col" { "Last day" span .wide { ", by ten minutes" } }
                         th .n scope="col" { "Errors" }
                         th .n .wide scope="col" { "Calls affected" }
                     } }

@@ -30,7 +30,7 @@
       last = new Date();
       say("live");
     } catch {
-      say("twdiag does not answer: this is from " + last.toLocaleTimeString());
+      say("no answer since " + last.toLocaleTimeString());
     }
   };
 
@@ -38,7 +38,7 @@
   pause.addEventListener("click", () => {
     paused = !paused;
     pause.setAttribute("aria-pressed", String(paused));
-    say(paused ? "paused: this is from " + last.toLocaleTimeString() : "live");
+    say(paused ? "paused at " + last.toLocaleTimeString() : "live");
     refresh();
   });
   document.addEventListener("visibilitychange", refresh);
