@@ -33,6 +33,9 @@ const ALERTS: &[(&str, usize, usize)] = &[
     ("TwilioCodeNewAfterStart", DEPLOY + 1, DEPLOY + 24),
 ];
 
+/// The scene that each finding holds in: it begins within ten minutes, and ends with its window.
+const FINDINGS: &[(&str, usize)] = &[("tokens-expire", EXPIRY), ("ice-turn", OUTAGE), ("wrong-credentials", DEPLOY)];
+
 /// The day's lines; those of a minute bear its time.
 fn day() -> Option<Vec<String>> {
     if !installed("python3") {
@@ -55,8 +58,8 @@ fn play(lines: &[String]) -> BTreeMap<String, Vec<f64>> {
     };
     let mut rest = lines;
     for minute in 0..=18 * 60 {
-        let page = metrics::render_counts(rig.scrape()).unwrap();
-        for sample in page.lines().filter(|line| !line.starts_with('#')) {
+        let page = metrics::render(rig.scrape()).unwrap();
+        for sample in page.lines().filter(|line| line.starts_with("tw")) {
             let (series, value) = sample.rsplit_once(' ').unwrap();
             let values = pages.entry(series.to_owned()).or_default();
             values.resize(minute, f64::NAN);
@@ -114,12 +117,29 @@ fn story(pages: &BTreeMap<String, Vec<f64>>) -> String {
 }
 
 #[test]
-fn each_scene_raises_its_alerts_and_none_else() {
+fn each_scene_raises_its_finding_and_its_alerts_and_none_else() {
     let Some(lines) = day() else { return };
     if !installed("promtool") {
         return;
     }
     let pages = play(&lines);
+    let mut held = Vec::new();
+    for (series, values) in &pages {
+        let Some((_, finding)) = series.split_once("twdiag_finding_active{finding=\"") else { continue };
+        let holds = |minute: &usize| values[*minute] == 1.0;
+        let (Some(first), Some(last)) = ((0..values.len()).find(holds), (0..values.len()).rev().find(holds)) else {
+            continue;
+        };
+        assert!((first..=last).all(|minute| values[minute] == 1.0), "{finding} holds without a break");
+        held.push((finding.trim_end_matches("\"}"), first, last));
+    }
+    held.sort_by_key(|(_, first, _)| *first);
+    assert_eq!(held.len(), FINDINGS.len(), "{held:?}");
+    for ((finding, first, last), (expected, scene)) in held.into_iter().zip(FINDINGS) {
+        assert_eq!(finding, *expected);
+        assert!((scene + 1..=scene + 10).contains(&first), "{finding} begins at {first}");
+        assert!((scene + 55..=scene + 75).contains(&last), "{finding} ends at {last}");
+    }
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("day.yml");
     std::fs::write(&path, story(&pages)).unwrap();
