@@ -101,7 +101,6 @@ try {
       await page.mouse.move(0, 0);
       await page.evaluate(() => { document.activeElement.blur(); scrollTo(0, 0); });
       await page.screenshot({ path: `${shots}/page-${name}.png` });
-      if (process.env.WHOLE) await page.screenshot({ path: `${process.env.WHOLE}/whole-${name}.png`, fullPage: true });
     }
   }
   console.log("axe finds nothing in", 2 * looks.length, "looks");

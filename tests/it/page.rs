@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::program::Serving;
+use crate::program::{Serving, twdiag};
 use crate::prometheus::installed;
 
 /// A day of a voice backend that ends now: little noise, expired tokens in the morning, and no media since a while.
@@ -66,7 +66,9 @@ fn serving(directory: &Path) -> (Serving, String) {
     let log = directory.join("voice.log");
     std::fs::write(&log, day(Timestamp::now())).unwrap();
     let log = log.to_str().unwrap().to_owned();
-    let serving = Serving::start(&[&log, "--start-at", "beginning"]);
+    // By its bare name: what a person sees is no place of one machine.
+    let mut program = twdiag(&["voice.log", "--start-at", "beginning", "--output", "none"]);
+    let serving = Serving::spawn(program.current_dir(directory));
     serving.wait_for(700);
     (serving, log)
 }
@@ -183,7 +185,7 @@ fn figure(page: &str, key: &str, name: &str, attribute: &str) -> u64 {
 fn a_report_has_the_numbers_of_the_json() {
     let directory = tempfile::tempdir().unwrap();
     let hostile = "ERROR Twilio Error 53405 <img src=x onerror=alert(1)></pre>\n";
-    let path = directory.path().join("<b>voice&.log");
+    let path = directory.path().join("voice <b>&.log");
     std::fs::write(&path, day(Timestamp::from_second(1_763_000_000).unwrap()) + hostile).unwrap();
     let report = directory.path().join("report.html");
     let arguments = ["scan", "--format", "json", "--report", report.to_str().unwrap(), path.to_str().unwrap()];
@@ -207,7 +209,13 @@ fn a_report_has_the_numbers_of_the_json() {
     let shown: Vec<&str> = page.split("data-finding=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
     assert_eq!(shown, findings);
     assert_eq!(findings, ["tokens-expire", "ice-turn"], "{}", json["findings"]);
+    if installed("chromium") {
+        let profile = directory.path().join("profile");
+        std::fs::create_dir(&profile).unwrap();
+        let picture = if std::env::var_os("TWDIAG_UPDATE").is_some() { "docs/images/report.png" } else { "" };
+        node("report.mjs", &[report.to_str().unwrap(), profile.to_str().unwrap(), picture]);
+    }
     // It opens without a network, runs nothing, and shows the name of a file as text.
     assert!(page.contains("Content-Security-Policy") && !page.contains("<script") && !page.contains("<img"));
-    assert!(page.contains("&lt;b&gt;voice&amp;.log") && page.contains("1 error of records that do not say"), "{page}");
+    assert!(page.contains("voice &lt;b&gt;&amp;.log") && page.contains("1 error of records that do not say"), "{page}");
 }
