@@ -173,6 +173,20 @@ fn an_operator_installs_breaks_mends_rotates_renews_kills_upgrades_and_removes()
     assert_ne!(operator.property("MainPID"), killed);
     assert_eq!(operator.property("NRestarts"), "1");
 
+    // Let it hang: the watchdog ends it, and it goes on.
+    operator.machine.ok("mkdir -p /etc/systemd/system/twdiag.service.d");
+    let impatient = b"[Service]\nWatchdogSec=2s\nTimeoutAbortSec=1s\n";
+    operator.machine.put("/etc/systemd/system/twdiag.service.d/impatient.conf", impatient);
+    operator.machine.ok("systemctl daemon-reload && systemctl restart twdiag");
+    operator.log(2);
+    operator.is_exact("watched");
+    operator.machine.ok("systemctl kill --signal=STOP twdiag");
+    operator.log(3);
+    operator.is_exact("hung");
+    assert_eq!(operator.property("NRestarts"), "1");
+    operator.machine.ok("rm -r /etc/systemd/system/twdiag.service.d && systemctl daemon-reload");
+    operator.machine.ok("systemctl restart twdiag");
+
     // Upgrade while the backend logs: the new one goes on from the old one's state.
     let (name, bytes) = package("0.1.1-1");
     operator.machine.put(&format!("/root/{name}"), &bytes);
