@@ -135,7 +135,7 @@ fn snapshot() -> Arc<Snapshot> {
     let gauges = tally.sources.keys().map(|name| (Arc::clone(name), SourceGauges::default())).collect();
     let (state, catalog) = (StateHealth::default(), Arc::clone(DETECTOR.catalog()));
     let seen = Arc::new(View::empty(Arc::clone(DETECTOR.findings()), Timestamp::UNIX_EPOCH));
-    Arc::new(Snapshot { tally, gauges, state, caught_up: true, catalog, seen })
+    Arc::new(Snapshot { tally, gauges, state, caught_up: true, catalog, seen, labels: Arc::default() })
 }
 
 #[inline(never)]

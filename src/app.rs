@@ -2,25 +2,29 @@
 //!
 //! The order of a start is what keeps it from failing late. Signals are listened to first, so that none ends the
 //! process the rough way any more. The socket is bound next, because a taken port must not disturb the state of
-//! whoever has it; then the state is opened, which takes the directory for this process; then threads are spawned;
-//! and only when all of that holds does anybody learn the address and get an answer from it.
+//! whoever has it; then the process gives up the rights that it does not need, before any thread has them; then the
+//! state is opened, which takes the directory for this process; then threads are spawned; and only when all of that
+//! holds does anybody learn the address and get an answer from it.
 
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 use std::net::TcpListener;
+use std::pin::pin;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::sync::Arc;
 
 use anyhow::Context;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{Config, Listen, Output, Page};
 use crate::detect::Detector;
 use crate::http::{self, WebConfig};
+use crate::logging::{self, Log};
 use crate::output::{self, Full, Mode, Row};
-use crate::sandbox::Sandbox;
+use crate::reload::{Again, Reload};
 use crate::signal::{Request, Signals};
 use crate::systemd;
-use crate::tail::{self, Handle, Input, Plan, Sink};
+use crate::tail::{self, Handle, Sink};
 use crate::tally::{Series, Tally};
 
 /// How many ports after the one that is taken are tried where any will do.
@@ -39,19 +43,24 @@ pub enum Port {
 ///
 /// # Errors
 /// A taken port, a state directory in use, and those of standard output.
-pub fn run(config: Config, port: Port) -> anyhow::Result<ExitCode> {
-    let Config { detector, plan, page, output, findings, .. } = config;
-    let only_stdin = plan.sources.iter().all(|source| source.input == Input::Stdin);
+pub fn run(config: Config, port: Port, log: Log, again: Again) -> anyhow::Result<ExitCode> {
+    let only_stdin = config.reads_only_stdin();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let signals = {
         let _inside = runtime.enter();
         Signals::listen()?
     };
-    let web = page.web_config.as_deref().map(WebConfig::open).transpose()?.unwrap_or_default();
-    let listener = bind(page.listen, port)?;
-    confine(&plan)?;
-    let (sink, drain) = printer(output, findings, only_stdin, &detector)?;
-    let (handle, thread) = tail::start(plan, &detector, sink)?;
+    let web = config.page.web_config.as_deref().map(WebConfig::open).transpose()?.unwrap_or_default();
+    let listener = bind(config.page.listen, port)?;
+    if let Some(state) = &config.plan.state
+        && let Err(error) = std::fs::create_dir_all(state)
+    {
+        // Whoever keeps the state says so, and tries again.
+        tracing::debug!(directory = %state.display(), %error, "the state directory cannot be made");
+    }
+    config.sandbox.enforce()?;
+    let (sink, drain) = printer(config.output, config.findings, only_stdin, &config.detector)?;
+    let (handle, thread) = tail::start(config.plan.clone(), &config.detector, sink)?;
     let (ended, end) = oneshot::channel();
     std::thread::Builder::new().name("end".into()).spawn(move || {
         let result = thread.join().unwrap_or_else(|_| Err(io::Error::other("the reader failed")));
@@ -59,28 +68,23 @@ pub fn run(config: Config, port: Port) -> anyhow::Result<ExitCode> {
         // Nobody listens once a second signal ended the process.
         drop(ended.send(result));
     })?;
-    let result = runtime.block_on(serve(signals, listener, web, &page, handle.clone(), end));
+    let catalog = Arc::clone(config.detector.catalog());
+    let reload = Reload::new(&config, again, log, handle.clone());
+    let daemon = Daemon { signals, handle: handle.clone(), reload, page: config.page };
+    let result = runtime.block_on(daemon.serve(listener, web, end));
     // A second signal does not wait for what hangs.
     runtime.shutdown_background();
-    if only_stdin {
-        let summary = output::table(&rows(&handle.latest().tally), detector.catalog());
+    if only_stdin && !is_closed_pipe(&result) {
+        let summary = output::table(&rows(&handle.latest().tally), &catalog);
         write!(anstream::stderr(), "{summary}")?;
     }
     result?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Gives up the rights that nothing needs from here on: threads that start later have no more than this one.
-fn confine(plan: &Plan) -> anyhow::Result<()> {
-    if let Some(state) = &plan.state
-        && let Err(error) = std::fs::create_dir_all(state)
-    {
-        // Tried again at every commit; said when the state is opened.
-        tracing::debug!(%error, "the state directory cannot be made now");
-    }
-    let sandbox = Sandbox { write: plan.state.iter().cloned().collect(), read: None };
-    sandbox.enforce().context("the sandbox cannot be set up")?;
-    Ok(())
+/// Whether the reader of standard output went away: then nobody is there for a summary, which would be wrong too.
+fn is_closed_pipe(result: &io::Result<()>) -> bool {
+    result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// Takes the port.
@@ -117,87 +121,154 @@ fn printer(
     Ok((Box::new(if findings { sink.with_findings() } else { sink }), drain))
 }
 
-/// Serves the page until the reader ended and whoever wanted one more look had it.
-async fn serve(
-    mut signals: Signals,
-    listener: Option<TcpListener>,
-    web: WebConfig,
-    page: &Page,
+/// What answers while the reader reads.
+struct Daemon {
+    signals: Signals,
     handle: Handle,
-    mut end: oneshot::Receiver<io::Result<()>>,
-) -> io::Result<()> {
-    let (stop_serving, stopped) = oneshot::channel::<()>();
-    let mut server = None;
-    if let Some(listener) = listener {
-        let scheme = if web.is_encrypted() { "https" } else { "http" };
-        tracing::info!("metrics on {scheme}://{}/metrics", listener.local_addr()?);
-        let router = http::router(http::Site { handle: handle.clone(), reload: None });
-        let stopped = async move { drop(stopped.await) };
-        server = Some(tokio::spawn(http::serve(listener, router, web, stopped)));
-    }
-    tokio::spawn(systemd::watch(handle.clone()));
-    systemd::ready();
-    let result = loop {
-        tokio::select! {
-            result = &mut end => {
-                linger(page.linger, &mut signals).await;
-                break result.unwrap_or(Ok(()));
+    reload: Reload,
+    page: Page,
+}
+
+impl Daemon {
+    /// Serves the page until the reader ended and whoever wanted one more look had it.
+    async fn serve(
+        mut self,
+        listener: Option<TcpListener>,
+        web: WebConfig,
+        mut end: oneshot::Receiver<io::Result<()>>,
+    ) -> io::Result<()> {
+        let (stop_serving, stopped) = oneshot::channel::<()>();
+        let (ask, mut asked) = mpsc::channel(1);
+        let server = match listener {
+            Some(listener) => {
+                let scheme = if web.is_encrypted() { "https" } else { "http" };
+                tracing::info!("metrics on {scheme}://{}/metrics", listener.local_addr()?);
+                let site = http::Site {
+                    handle: self.handle.clone(),
+                    outcomes: self.reload.outcomes(),
+                    reload: self.page.enable_reload.then(|| ask.clone()),
+                };
+                let stopped = async move { drop(stopped.await) };
+                Some(tokio::spawn(http::serve(listener, http::router(site), web, stopped)))
             }
-            request = signals.next() => match request {
-                Request::Stop(name) => match stop(name, &handle, &mut signals, end).await {
-                    Some(result) => break result,
-                    None => return Ok(()),
+            None => None,
+        };
+        systemd::ready();
+        let watchdog = tokio::spawn(systemd::watch(self.handle.clone()));
+        let result = loop {
+            tokio::select! {
+                result = &mut end => {
+                    self.linger().await;
+                    break result.unwrap_or(Ok(()));
+                }
+                request = self.signals.next() => match request {
+                    Request::Stop(name) => match self.stop(name, end).await {
+                        Some(result) => break result,
+                        None => return Ok(()),
+                    },
+                    Request::Reload => {
+                        self.reload.run("SIGHUP").await;
+                    }
+                    Request::Dump => self.dump().await?,
                 },
-                Request::Reload => tracing::warn!("the configuration cannot be read again yet"),
-                Request::Dump => tracing::warn!("the state cannot be written to the log yet"),
+                () = self.reload.watch.changed() => {
+                    self.reload.run("a change of its files").await;
+                }
+                Some(reply) = asked.recv() => {
+                    let is_successful = self.reload.run("POST /-/reload").await;
+                    if reply.send(is_successful).is_err() {
+                        tracing::debug!("whoever asked for the reload went away");
+                    }
+                }
             }
+        };
+        watchdog.abort();
+        // The page was served to the last count; scrapes that are under way are answered.
+        drop(stop_serving);
+        if let Some(server) = server {
+            server.await.map_err(io::Error::other)??;
         }
-    };
-    // The page was served to the last count; scrapes that are under way are answered.
-    drop(stop_serving);
-    if let Some(server) = server {
-        server.await.map_err(io::Error::other)??;
+        result
     }
-    result
-}
 
-/// Keeps the page there after the end of the input, for one more scrape.
-async fn linger(time: Duration, signals: &mut Signals) {
-    if time == Duration::ZERO {
-        return;
-    }
-    tracing::info!(seconds = time.as_secs_f64(), "standard input ended: the page is still served");
-    let over = tokio::time::sleep(time);
-    tokio::pin!(over);
-    loop {
-        tokio::select! {
-            () = &mut over => return,
-            request = signals.next() => if let Request::Stop(_) = request { return },
+    /// Keeps the page there after the end of the input, for one more scrape.
+    async fn linger(&mut self) {
+        let time = self.page.linger;
+        if time.is_zero() || self.page.listen == Listen::None {
+            return;
+        }
+        tracing::info!(seconds = time.as_secs_f64(), "standard input ended: the page is still served");
+        let mut over = pin!(tokio::time::sleep(time));
+        loop {
+            tokio::select! {
+                () = &mut over => return,
+                request = self.signals.next() => if let Request::Stop(_) = request { return },
+            }
         }
     }
-}
 
-/// Lets the reader read what is there, for as long as it may. A second signal does not wait for it: `None`.
-async fn stop(
-    name: &'static str,
-    handle: &Handle,
-    signals: &mut Signals,
-    mut end: oneshot::Receiver<io::Result<()>>,
-) -> Option<io::Result<()>> {
-    tracing::info!(signal = name, "asked to end: reading what is there; a second signal ends at once");
-    systemd::stopping();
-    handle.stop();
-    loop {
-        tokio::select! {
-            result = &mut end => {
-                tracing::info!("ended in good order");
-                return Some(result.unwrap_or(Ok(())));
-            }
-            request = signals.next() => if let Request::Stop(name) = request {
-                tracing::warn!(signal = name, "ended at once by a second signal: what was not committed is read again at the next start");
-                return None;
+    /// Lets the reader read what is there, for as long as it may. A second signal does not wait for it: `None`.
+    async fn stop(&mut self, name: &'static str, mut end: oneshot::Receiver<io::Result<()>>) -> Option<io::Result<()>> {
+        systemd::stopping();
+        tracing::info!(signal = name, "asked to end: reading what is there; a second signal ends at once");
+        self.handle.stop();
+        loop {
+            tokio::select! {
+                result = &mut end => {
+                    tracing::info!("ended in good order");
+                    return Some(result.unwrap_or(Ok(())));
+                }
+                request = self.signals.next() => if let Request::Stop(name) = request {
+                    tracing::warn!(signal = name, "ended at once by a second signal: what was not committed is read again at the next start");
+                    return None;
+                }
             }
         }
+    }
+
+    /// Writes what is known of sources, files and rules to the log, as one object.
+    async fn dump(&self) -> io::Result<()> {
+        let snapshot = self.handle.publish().await;
+        let files = self.handle.files().await;
+        let sources = snapshot.gauges.iter().map(|(name, gauges)| {
+            let tally = snapshot.tally.sources.get(name);
+            let of_source = files.iter().filter(|file| file.source == *name).map(|file| {
+                serde_json::json!({
+                    "path": file.path.to_string_lossy(),
+                    "offset": file.cursor.offset,
+                    "size": file.size,
+                    "place": format!("{:?}", file.place).to_lowercase(),
+                })
+            });
+            serde_json::json!({
+                "name": &**name,
+                "files": of_source.collect::<Vec<_>>(),
+                "lag_bytes": gauges.lag_bytes,
+                "read_bytes": tally.map_or(0, |tally| tally.read_bytes),
+                "read_lines": tally.map_or(0, |tally| tally.read_lines),
+                "errors": tally.map_or(0, |tally| tally.errors.values().map(|errors| errors.total).sum()),
+            })
+        });
+        let outcome = self.reload.outcomes().latest();
+        logging::object(serde_json::json!({
+            "timestamp": jiff::Timestamp::now().to_string(),
+            "level": "INFO",
+            "message": "the state, asked for by SIGUSR1",
+            "target": module_path!(),
+            "caught_up": snapshot.caught_up,
+            "sources": sources.collect::<Vec<_>>(),
+            "state": {
+                "writes": snapshot.state.writes,
+                "write_errors": snapshot.state.write_errors,
+                "failing": snapshot.state.failing,
+            },
+            "rejected": snapshot.tally.rejected.iter().map(|(rule, count)| (rule.to_string(), *count)).collect::<BTreeMap<_, _>>(),
+            "codes": snapshot.catalog.entries().len(),
+            "configuration": {
+                "last_reload_successful": outcome.is_successful,
+                "last_success": outcome.last_success.to_string(),
+            },
+        }))
     }
 }
 

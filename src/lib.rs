@@ -28,5 +28,6 @@ pub mod report;
 pub mod logging;
 pub mod signal;
 pub mod config;
+pub mod reload;
 pub mod app;
 pub mod cli;

@@ -1,7 +1,7 @@
 //! The log: events on standard error, text on a terminal and JSON otherwise.
 
 use std::fmt;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::str::FromStr;
 
 use clap::ValueEnum;
@@ -13,7 +13,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, reload};
 
-use crate::output::{Events, escape};
+use crate::output::{self, Events, escape};
 
 /// What is logged of the libraries beneath, unless they are named: their news is of no use to an operator.
 const LIBRARIES: LevelFilter = LevelFilter::WARN;
@@ -29,6 +29,7 @@ const LEVELS: [(&str, LevelFilter); 6] = [
 ];
 
 /// How events are written.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
@@ -131,6 +132,16 @@ impl Log {
             tracing::error!(%error, "the level of the log cannot be changed");
         }
     }
+}
+
+/// Writes an object into the log, whatever its format.
+///
+/// # Errors
+/// Those of standard error.
+pub fn object(object: serde_json::Value) -> std::io::Result<()> {
+    let mut line = Vec::new();
+    output::json_line(&object, &mut line);
+    std::io::stderr().write_all(&line)
 }
 
 /// Fields as text in which nothing can move a terminal's cursor or begin a line.

@@ -4,22 +4,43 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use prometheus::core::{Collector, Desc};
-use prometheus::proto::{Bucket, Histogram, Metric, MetricFamily, MetricType};
-use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::proto::{Bucket, Histogram, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use crate::catalog::Category;
 use crate::diagnose::{View, WINDOWS};
-use crate::tail::{Snapshot, StateHealth, WRITE_BUCKETS};
+
+use crate::reload::Outcome;
+use crate::tail::{Labels, Snapshot, StateHealth, WRITE_BUCKETS};
 use crate::tally::{Label, Rotation, Series};
 
-/// Renders a snapshot, with the figures of the process.
+/// Renders a snapshot, with how the configuration was last read and with the figures of the process.
 ///
 /// # Errors
 /// Those of the encoder.
-pub fn render(snapshot: Arc<Snapshot>) -> prometheus::Result<String> {
+pub fn render(snapshot: Arc<Snapshot>, reload: Outcome) -> prometheus::Result<String> {
     let process = prometheus::process_collector::ProcessCollector::for_self();
+    let figures = [
+        (
+            "twdiag_config_last_reload_successful",
+            "Whether the configuration could be used when it was last read.",
+            f64::from(u8::from(reload.is_successful)),
+        ),
+        (
+            "twdiag_config_last_reload_success_timestamp_seconds",
+            "When the configuration that runs was read.",
+            reload.last_success.as_millisecond() as f64 / 1000.0,
+        ),
+    ];
+    let mut families = Vec::new();
+    for (name, help, value) in figures {
+        let gauge = Gauge::new(name, help)?;
+        gauge.set(value);
+        families.extend(gauge.collect());
+    }
+    families.extend(process.collect());
     let now = TextEncoder::new().encode_to_string(&diagnosis(&snapshot.seen)?)?;
-    Ok(render_counts(snapshot)? + &now + &TextEncoder::new().encode_to_string(&process.collect())?)
+    Ok(render_counts(snapshot)? + &now + &TextEncoder::new().encode_to_string(&families)?)
 }
 
 /// Renders the counts alone: in a page that another exporter serves, `process_*` is that exporter's, and a page that
@@ -170,7 +191,30 @@ fn collect(snapshot: &Snapshot) -> prometheus::Result<Vec<MetricFamily>> {
     }
     families.push(write_seconds(&snapshot.state));
     families.retain(|family| !family.get_metric().is_empty());
+    label(&mut families, &snapshot.labels);
     Ok(families)
+}
+
+/// Gives every series of a source the labels that the configuration gives the source.
+fn label(families: &mut [MetricFamily], labels: &Labels) {
+    if labels.names.is_empty() {
+        return;
+    }
+    let none = Vec::new();
+    for metric in families.iter_mut().flat_map(|family| family.mut_metric()) {
+        let mut pairs = metric.take_label();
+        if let Some(source) = pairs.iter().find(|pair| pair.name() == "source") {
+            let values = labels.of.get(source.value()).unwrap_or(&none);
+            for (at, name) in labels.names.iter().enumerate() {
+                let mut pair = LabelPair::default();
+                pair.set_name(name.clone());
+                pair.set_value(values.get(at).cloned().unwrap_or_default());
+                pairs.push(pair);
+            }
+            pairs.sort();
+        }
+        metric.set_label(pairs);
+    }
 }
 
 /// How long commits of the state file took.

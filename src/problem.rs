@@ -45,6 +45,8 @@ impl Problem {
             Some(word) if message.starts_with("unknown") => {
                 suggestion(word, quoted).map(|near| format!("did you mean `{near}`?"))
             }
+            _ if message.starts_with("missing field") => Some("it has no value by itself: give it one".to_owned()),
+            _ if message.ends_with("expected a sequence") => Some("write a list, in brackets".to_owned()),
             _ => None,
         };
         let span = error.span().unwrap_or(text.len()..text.len());

@@ -226,6 +226,14 @@ impl Catalog {
         self.known[code.get() as usize / 64] >> (code.get() % 64) & 1 == 1
     }
 
+    /// Gives a code another category; one that is not known stays so.
+    pub fn recategorise(&mut self, code: Code, category: Category) {
+        let position = self.index[code.get() as usize] as usize;
+        if position > 0 {
+            self.entries[position - 1].category = category;
+        }
+    }
+
     /// What is known about a code.
     pub fn get(&self, code: Code) -> Option<&Entry> {
         let position = self.index[code.get() as usize] as usize;

@@ -1,12 +1,14 @@
-//! `check`: runs the examples of every rule and finding, and measures what a rule costs.
+//! `check`: whether everything that is configured can be used, and every rule and finding decides its examples.
 
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::config::{self, Config, Given};
 use crate::detect::{Assume, Cursor, Detector, End, Rule};
 use crate::diagnose;
+use crate::http::WebConfig;
 use crate::output::escape;
 use crate::problem::Problem;
 
@@ -30,11 +32,32 @@ const LINES: usize = 200;
 /// How often each measurement is repeated; the fastest counts.
 const REPEATS: usize = 3;
 
-/// Runs every example; exit code 1 where one fails. What only costs time is a warning.
+/// What to say of it.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Print the configuration as it is in effect, every key with its value
+    #[arg(long)]
+    pub print: bool,
+}
+
+/// Looks at what the configuration names, and runs every rule's examples; or prints what is in effect.
 ///
 /// # Errors
-/// Those of the standard streams, and rules too large to compile.
-pub fn run(detector: &Detector) -> anyhow::Result<ExitCode> {
+/// A web configuration that cannot be used, rules too large to compile, and those of the standard streams.
+pub fn run(config: Config, printed: Option<Given>) -> anyhow::Result<ExitCode> {
+    config::warn(&config.absent);
+    if let Some(file) = &config.page.web_config {
+        WebConfig::open(file)?;
+    }
+    if let Some(given) = printed {
+        write!(anstream::stdout(), "{}", given.print()?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    examples(&config.detector)
+}
+
+/// Runs every example; exit code 1 where one fails. What only costs time is a warning.
+fn examples(detector: &Detector) -> anyhow::Result<ExitCode> {
     let failures = failures(detector);
     let mut err = anstream::stderr();
     for failure in &failures {

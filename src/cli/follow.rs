@@ -3,12 +3,14 @@
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::CommandFactory;
 
-use super::Global;
+use super::{Global, pair};
 use crate::app::{self, Port};
-use crate::config::{Given, Listen, Output, Time, WrittenSource};
+use crate::config::{Given, Listen, Number, Output, Time, WrittenSource};
+use crate::detect::Assume;
 use crate::logging::Log;
 use crate::output::escape;
 use crate::tail::StartAt;
@@ -28,9 +30,21 @@ pub struct Arguments {
     /// Where to serve the page, or `none` [default: 127.0.0.1:9853]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<Listen>,
+    /// Leave out what this glob matches (repeatable)
+    #[arg(long, value_name = "GLOB")]
+    exclude: Vec<String>,
     /// Where to begin in files that are there at the start [default: end]
     #[arg(long, value_enum)]
     start_at: Option<StartAt>,
+    /// What generic codes are [default: nothing]
+    #[arg(long, value_enum)]
+    assume: Option<Assume>,
+    /// Do not count and print this code (repeatable)
+    #[arg(long, value_name = "CODE")]
+    ignore: Vec<Number>,
+    /// A label for every source's counts, as in `env=prod` (repeatable)
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    label: Vec<(String, String)>,
     /// A directory that keeps offsets and counts over restarts
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
@@ -40,6 +54,9 @@ pub struct Arguments {
     /// Let `POST /-/reload` read the configuration again
     #[arg(long)]
     enable_reload: bool,
+    /// Let nothing be read outside of this directory, where the kernel has Landlock (repeatable)
+    #[arg(long, value_name = "DIR")]
+    sandbox_read: Vec<PathBuf>,
     /// Read the configuration again when its files change
     #[arg(long)]
     watch_config: bool,
@@ -72,23 +89,24 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<ExitCode> {
         anyhow::bail!("standard input is /dev/null: give a PATH to follow, or a [[source]] in the configuration");
     }
     let config = arguments.over(given).build()?;
-    Log::start(&config.log.0, config.log.1)?;
+    let log = Log::start(&config.log.0, config.log.1)?;
     config.warn();
     let may_move = global.config.is_none() && arguments.listen.is_none() && config.reads_only_stdin();
-    app::run(config, if may_move { Port::NextFree } else { Port::Fixed })
+    let (arguments, global) = (arguments.clone(), global.clone());
+    let again = Arc::new(move || arguments.over(global.given()?).build());
+    app::run(config, if may_move { Port::NextFree } else { Port::Fixed }, log, again)
 }
 
 impl Arguments {
     /// Lays what was typed over what the file says; where nothing is named, standard input is the source.
-    fn over(&self, mut given: Given) -> Given {
+    pub(super) fn over(&self, mut given: Given) -> Given {
         for path in &self.paths {
             let (name, path) = (if path == "-" { "stdin" } else { path }, given.typed("", path, path.clone()));
-            let is_known = given
-                .written
-                .source
-                .iter()
-                .any(|source| source.paths.iter().any(|known| known.get_ref() == path.get_ref()));
-            if !is_known {
+            let is_known = |source: &WrittenSource| {
+                source.name.get_ref() == &escape(name)
+                    && source.paths.get_ref().iter().any(|known| known.get_ref() == path.get_ref())
+            };
+            if !given.written.source.iter().any(is_known) {
                 given.written.source.push(WrittenSource::of(&escape(name), path));
             }
         }
@@ -96,15 +114,35 @@ impl Arguments {
             let path = given.typed("", "-", "-".to_owned());
             given.written.source.push(WrittenSource::of("stdin", path));
         }
+        let shown = |path: &PathBuf| path.display().to_string();
         if let Some(directory) = &self.state {
-            given.written.state = Some(given.typed("--state", &directory.display().to_string(), directory.clone()));
+            given.written.state = Some(given.typed("--state", &shown(directory), directory.clone()));
         }
         if let Some(file) = &self.web_config {
-            given.written.web_config = Some(given.typed("--web-config", &file.display().to_string(), file.clone()));
+            given.written.web_config = Some(given.typed("--web-config", &shown(file), file.clone()));
+        }
+        for directory in &self.sandbox_read {
+            let directory = given.typed("--sandbox-read", &shown(directory), directory.clone());
+            given.written.sandbox.read.push(directory);
+        }
+        for (name, value) in &self.label {
+            let name = given.typed("--label", name, name.clone());
+            if !given.written.labels.iter().any(|known| known.get_ref() == name.get_ref()) {
+                given.written.labels.push(name.clone());
+            }
+            for source in &mut given.written.source {
+                source.labels.insert(name.clone(), value.clone());
+            }
+        }
+        for glob in &self.exclude {
+            let glob = given.typed("--exclude", glob, glob.clone());
+            given.written.source.iter_mut().for_each(|source| source.exclude.push(glob.clone()));
         }
         let written = &mut given.written;
-        if let Some(start_at) = self.start_at {
-            written.source.iter_mut().for_each(|source| source.start_at = start_at);
+        for source in &mut written.source {
+            set(&mut source.start_at, self.start_at);
+            set(&mut source.assume, self.assume);
+            source.ignore.extend(&self.ignore);
         }
         set(&mut written.output, self.output);
         set(&mut written.listen, self.listen);

@@ -46,6 +46,9 @@ pub struct Global {
     /// Put rules of detection and diagnosis in front of the embedded ones (repeatable)
     #[arg(long, global = true, value_name = "FILE")]
     rules: Vec<PathBuf>,
+    /// Give a code another category, as in `31005=media` (repeatable)
+    #[arg(long, global = true, value_name = "CODE=CATEGORY", value_parser = pair)]
+    category: Vec<(String, String)>,
     /// What to log: a level, and others by module, as in `info,twdiag::tail=debug` [default: info]
     #[arg(long, global = true, value_name = "LEVEL")]
     log_level: Option<logging::Level>,
@@ -66,6 +69,11 @@ impl Global {
             let file = given.typed("--rules", &file.display().to_string(), file.clone());
             given.written.rules.push(file);
         }
+        for (code, category) in &self.category {
+            let code = given.typed("--category", code, code.clone());
+            let category = given.typed("", category, category.clone());
+            given.written.categories.insert(code, category);
+        }
         if let Some(level) = &self.log_level {
             given.written.log_level = level.clone();
         }
@@ -74,6 +82,12 @@ impl Global {
         }
         Ok(given)
     }
+}
+
+/// A name and a value.
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| format!("`{text}` has no `=`: write NAME=VALUE"))?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 #[derive(Debug, Subcommand)]
@@ -86,8 +100,8 @@ enum Command {
     Codes(codes::Arguments),
     /// Show which rule decided about each number of a line
     Why(why::Arguments),
-    /// Validate catalogues and rules, and run every rule's examples
-    Check,
+    /// Validate the configuration, catalogues and rules, and run every rule's examples
+    Check(check::Arguments),
     /// Look for what would make twdiag miss something, and name the mend
     Doctor(doctor::Arguments),
     /// Ask the running daemon whether it lives
@@ -164,7 +178,9 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         Some(command) => command,
     };
-    let config = arguments.global.given()?.build()?;
+    let given = arguments.global.given()?;
+    let printed = matches!(&command, Command::Check(check) if check.print).then(|| given.clone());
+    let config = given.build()?;
     Log::start(&config.log.0, config.log.1)?;
     config.warn();
     let detector = config.detector.clone();
@@ -175,6 +191,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Explain(explain) => codes::explain(&explain, detector.catalog()),
         Command::Codes(codes) => codes::run(&codes, detector.catalog()),
         Command::Why(why) => why::run(&why, &detector),
-        Command::Check | Command::Healthcheck(_) | Command::Completions { .. } | Command::Man => check::run(&detector),
+        Command::Check(_) | Command::Healthcheck(_) | Command::Completions { .. } | Command::Man => {
+            check::run(config, printed)
+        }
     }
 }

@@ -518,7 +518,7 @@ fn snapshot(sum: &Sum, detector: &Detector, now: Timestamp) -> Snapshot {
     let gauges = sum.sources.keys().map(|source| (Arc::clone(source), SourceGauges::default())).collect();
     // A page that is written once knows no present: what it means together is told by the report.
     let seen = Arc::new(View::empty(Arc::clone(detector.findings()), now));
-    Snapshot { tally, gauges, state: StateHealth::default(), caught_up: true, catalog, seen }
+    Snapshot { tally, gauges, state: StateHealth::default(), caught_up: true, catalog, seen, labels: Arc::default() }
 }
 
 /// Replaces a file at once: a collector never sees half a page.

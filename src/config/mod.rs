@@ -4,31 +4,36 @@
 //! everything that is wrong at once, and gives a [`Config`], which takes itself apart: each part of the program takes
 //! its piece and none keeps the whole. A reload does the same again from the same arguments.
 
+mod checks;
 mod values;
 mod variables;
 mod written;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+
+use toml::Spanned;
 
 use crate::catalog::Catalog;
 use crate::detect::{Detector, Rules, RulesError};
 use crate::diagnose;
 use crate::logging;
 use crate::problem::{Problem, Problems};
-use crate::tail::{Files, Input, Plan, Source};
+use crate::sandbox::Sandbox;
+use crate::tail::{Files, Input, Labels, Plan, Source};
 
-pub use values::{Listen, Output, Time};
+use checks::Checks;
+pub use values::{Listen, Number, Output, Time};
 use written::Texts;
 pub use written::{Source as WrittenSource, Written};
 
 /// What was written, before it is checked.
 #[derive(Clone, Debug, Default)]
 pub struct Given {
-    /// The values.
+    /// The values. Paths of the file are absolute: they stand beside it, wherever the process runs.
     pub written: Written,
     texts: Texts,
-    /// The file, where there is one.
     file: Option<PathBuf>,
 }
 
@@ -47,8 +52,14 @@ pub struct Config {
     pub findings: bool,
     /// What is logged, and how.
     pub log: (logging::Level, logging::Format),
+    /// What is left of the process's rights.
+    pub sandbox: Sandbox,
+    /// The files whose change is a reload; none where nobody is to look.
+    pub watched: Vec<PathBuf>,
     /// What does not keep it from running and should be known.
     pub warnings: Vec<Problem>,
+    /// Paths that stand for nothing yet; whoever follows them waits, and says so.
+    pub absent: Vec<Problem>,
 }
 
 /// How the page is served.
@@ -61,21 +72,26 @@ pub struct Page {
     /// Whether `POST /-/reload` reads the configuration again.
     pub enable_reload: bool,
     /// How long it is served after the end of standard input.
-    pub linger: std::time::Duration,
+    pub linger: Duration,
 }
 
 impl Config {
     /// Logs what should be known.
     pub fn warn(&self) {
-        for problem in &self.warnings {
-            let (line, column) = problem.position();
-            tracing::warn!(file = problem.path, line, column, "{}", problem.message);
-        }
+        warn(&self.warnings);
     }
 
     /// Whether standard input is all there is to read.
     pub fn reads_only_stdin(&self) -> bool {
         self.plan.sources.iter().all(|source| source.input == Input::Stdin)
+    }
+}
+
+/// Logs what is not as it should be, with its places.
+pub fn warn(problems: &[Problem]) {
+    for problem in problems {
+        let (line, column) = problem.position();
+        tracing::warn!(file = problem.path, line, column, "{}", problem.message);
     }
 }
 
@@ -93,16 +109,28 @@ impl Given {
             let place = texts.say(&shown);
             Problems(vec![texts.problem(place, format!("cannot read `{shown}`: {error}"), None)])
         })?;
-        let (written, texts) = written::parse(&shown, &text, &|name| std::env::var(name).ok())?;
+        let (mut written, texts) = written::parse(&shown, &text, &|name| std::env::var(name).ok())?;
+        let directory = path.parent().unwrap_or(Path::new(""));
+        written.for_each_path(&mut |path| *path = absolute(&directory.join(&*path)));
         Ok(Given { written, texts, file: Some(path.to_owned()) })
     }
 
     /// A value from the command line, with its place among what was typed. What has no option of its own has `""`.
-    pub fn typed<T>(&mut self, option: &str, shown: &str, value: T) -> toml::Spanned<T> {
+    pub fn typed<T>(&mut self, option: &str, shown: &str, value: T) -> Spanned<T> {
         if !option.is_empty() {
             self.texts.say(option);
         }
-        toml::Spanned::new(self.texts.say(shown), value)
+        Spanned::new(self.texts.say(shown), value)
+    }
+
+    /// The configuration as a file that says the same wherever it stands.
+    ///
+    /// # Errors
+    /// What TOML cannot hold, such as a path that is no text.
+    pub fn print(mut self) -> Result<String, toml::ser::Error> {
+        self.written.for_each_path(&mut |path| *path = absolute(path));
+        // What stands in it now is not to be taken for a variable.
+        Ok(toml::to_string_pretty(&self.written)?.replace("${", "$${"))
     }
 
     /// Checks everything and makes of it what runs.
@@ -110,96 +138,144 @@ impl Given {
     /// # Errors
     /// Everything that is wrong.
     pub fn build(self) -> Result<Config, Problems> {
-        let mut problems = Vec::new();
-        let mut warnings = Vec::new();
-        let detector = self.detector(&mut problems, &mut warnings);
-        let mut sources = Vec::new();
-        for source in &self.written.source {
-            let name = source.name.get_ref();
-            let (stdin, paths): (Vec<_>, Vec<_>) =
-                source.paths.iter().map(|path| path.get_ref().clone()).partition(|path| path == "-");
-            let files = Input::Files(Files { paths, exclude: Vec::new() });
-            let inputs =
-                stdin.first().map(|_| Input::Stdin).into_iter().chain((files != Input::default()).then_some(files));
-            sources.extend(inputs.map(|input| Source { start_at: source.start_at, ..Source::new(name, input) }));
-        }
+        let mut checks = Checks::new(&self.texts);
+        let detector = self.detector(&mut checks);
+        checks.check(&self.written);
+        let (problems, warnings, absent) = checks.found();
         let written = self.written;
-        match detector {
-            Some(detector) if problems.is_empty() => Ok(Config {
-                detector,
-                plan: Plan {
-                    state: written.state.map(toml::Spanned::into_inner),
-                    announce: written.announce.0,
-                    uncatalogued: written.uncatalogued,
-                    drain: written.drain.0,
-                    ..Plan::new(sources)
-                },
-                page: Page {
-                    listen: written.listen,
-                    web_config: written.web_config.map(toml::Spanned::into_inner),
-                    enable_reload: written.enable_reload,
-                    linger: written.linger.0,
-                },
-                output: written.output,
-                findings: written.findings,
-                log: (written.log_level, written.log_format),
-                warnings,
-            }),
-            _ => Err(Problems(problems)),
-        }
+        let (Some(detector), true) = (detector, problems.is_empty()) else { return Err(Problems(problems)) };
+        let inner = |paths: Vec<Spanned<PathBuf>>| paths.into_iter().map(Spanned::into_inner).collect::<Vec<_>>();
+        let labels: Vec<String> = written.labels.into_iter().map(Spanned::into_inner).collect();
+        let (state, web_config) = (written.state.map(Spanned::into_inner), written.web_config.map(Spanned::into_inner));
+        let files: Vec<PathBuf> =
+            self.file.into_iter().chain(inner(written.catalog)).chain(inner(written.rules)).collect();
+        let readable = (!written.sandbox.read.is_empty()).then(|| {
+            // What is read again at a reload may be replaced by then: its directory is what stays.
+            let again = files.iter().chain(&web_config).filter_map(|file| absolute(file).parent().map(Path::to_owned));
+            inner(written.sandbox.read).into_iter().chain(again).collect()
+        });
+        Ok(Config {
+            detector,
+            page: Page {
+                listen: written.listen,
+                web_config,
+                enable_reload: written.enable_reload,
+                linger: written.linger.0,
+            },
+            output: written.output,
+            findings: written.findings,
+            log: (written.log_level, written.log_format),
+            sandbox: Sandbox { write: state.iter().cloned().collect(), read: readable },
+            watched: if written.watch_config { files } else { Vec::new() },
+            plan: Plan {
+                state,
+                announce: written.announce.0,
+                uncatalogued: written.uncatalogued,
+                drain: written.drain.0,
+                labels: Arc::new(Labels {
+                    of: written.source.iter().map(|source| of(source, &labels)).collect(),
+                    names: labels,
+                }),
+                ..Plan::new(written.source.into_iter().map(source).collect())
+            },
+            warnings,
+            absent,
+        })
     }
 
     /// The embedded catalogue and rules with the files laid over them; nothing where one of those is wrong.
-    fn detector(&self, problems: &mut Vec<Problem>, warnings: &mut Vec<Problem>) -> Option<Detector> {
+    fn detector(&self, checks: &mut Checks<'_>) -> Option<Detector> {
         let mut catalog = Catalog::embedded();
         for path in &self.written.catalog {
-            let Some((shown, text)) = self.read_named(path, problems) else { continue };
+            let Some((shown, text)) = read_named(path, checks) else { continue };
             match catalog.layer(&shown, &text) {
-                Ok(layered) => warnings.extend(layered.conflicts.into_iter().map(|conflict| {
-                    let message =
-                        format!("code {} has another {} here: this file's wins", conflict.code, conflict.field);
-                    self.texts.problem(path.span(), message, None)
-                })),
-                Err(wrong) => problems.extend(wrong.0),
+                Ok(layered) => {
+                    for conflict in layered.conflicts {
+                        let (code, field) = (conflict.code, conflict.field);
+                        checks.warn(
+                            &path.span(),
+                            format!("{shown} says another {field} of code {code}, which holds now"),
+                        );
+                    }
+                }
+                Err(wrong) => checks.add(wrong),
             }
         }
-        let files: Vec<_> = self.written.rules.iter().filter_map(|path| self.read_named(path, problems)).collect();
+        for (code, category) in &self.written.categories {
+            if let Some((code, category)) = checks.category(code, category, &catalog) {
+                catalog.recategorise(code, category);
+            }
+        }
+        let files: Vec<_> = self.written.rules.iter().filter_map(|path| read_named(path, checks)).collect();
         let rules = match Rules::layered(&files) {
             Ok(rules) => Some(rules),
             Err(RulesError::Problems(wrong)) => {
-                problems.extend(wrong.0);
+                checks.add(wrong);
                 None
             }
             Err(error @ RulesError::TooLarge(_)) => {
-                let place = self.written.rules.last().map_or(0..0, toml::Spanned::span);
-                problems.push(self.texts.problem(place, error.to_string(), None));
+                let place = self.written.rules.last().map_or(0..0, Spanned::span);
+                checks.wrong(&place, error.to_string(), "split off what is not needed");
                 None
             }
         };
         let findings = match diagnose::Rules::layered(&files) {
             Ok(findings) => Some(findings),
-            // What is wrong with a file as TOML both readers say.
+            // What is wrong with a file as TOML both readers say: it is kept once.
             Err(wrong) => {
-                let new: Vec<Problem> = wrong.0.into_iter().filter(|problem| !problems.contains(problem)).collect();
-                problems.extend(new);
+                checks.add(wrong);
                 None
             }
         };
         Some(Detector::new(Arc::new(catalog), Arc::new(rules?)).diagnosing(Arc::new(findings?)))
     }
+}
 
-    /// A file that the configuration names, by its path and text.
-    fn read_named(&self, path: &toml::Spanned<PathBuf>, problems: &mut Vec<Problem>) -> Option<(String, String)> {
-        // What a file names stands beside it.
-        let file = self.file.as_ref().filter(|_| !self.texts.is_command_line(&path.span()));
-        let resolved = file.and_then(|file| file.parent()).map_or(path.get_ref().clone(), |at| at.join(path.get_ref()));
-        let shown = resolved.display().to_string();
-        match std::fs::read_to_string(&resolved) {
-            Ok(text) => Some((shown, text)),
-            Err(error) => {
-                problems.push(self.texts.problem(path.span(), format!("cannot read `{shown}`: {error}"), None));
-                None
-            }
+/// A file that the configuration names, by its path and text.
+fn read_named(path: &Spanned<PathBuf>, checks: &mut Checks<'_>) -> Option<(String, String)> {
+    let shown = path.get_ref().display().to_string();
+    match std::fs::read_to_string(path.get_ref()) {
+        Ok(text) => Some((shown, text)),
+        Err(error) => {
+            checks.wrong(
+                &path.span(),
+                format!("cannot read `{shown}`: {error}"),
+                "name a file that is there, and readable",
+            );
+            None
         }
     }
 }
+
+/// What a source's labels are, in the order of their names.
+fn of(source: &WrittenSource, names: &[String]) -> (Arc<str>, Vec<String>) {
+    let value = |name: &String| {
+        let of_name = source.labels.iter().find(|(of, _)| of.get_ref() == name);
+        of_name.map(|(_, value)| value.clone()).unwrap_or_default()
+    };
+    (source.name.get_ref().as_str().into(), names.iter().map(value).collect())
+}
+
+fn source(written: WrittenSource) -> Source {
+    let texts = |texts: Vec<Spanned<String>>| texts.into_iter().map(Spanned::into_inner).collect::<Vec<_>>();
+    let paths = texts(written.paths.into_inner());
+    let input = if paths.iter().any(|path| path == "-") {
+        Input::Stdin
+    } else {
+        Input::Files(Files { paths, exclude: texts(written.exclude) })
+    };
+    Source {
+        start_at: written.start_at,
+        assume: written.assume,
+        ignore: written.ignore.iter().map(|number| number.0).collect(),
+        ..Source::new(written.name.get_ref(), input)
+    }
+}
+
+/// The path from the root on; one that cannot be had stays as it is.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,8 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::record::Code;
+
 /// Where the page is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listen {
@@ -42,6 +44,7 @@ impl fmt::Display for Listen {
 }
 
 /// How matches are printed.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Output {
@@ -92,18 +95,71 @@ impl fmt::Display for Time {
     }
 }
 
-/// A value that is read by [`FromStr`], wherever it stands.
-trait Value: FromStr<Err = String> {
+/// A code of five digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Number(pub Code);
+
+impl FromStr for Number {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Number, String> {
+        let code = text.parse().ok().and_then(Code::new);
+        code.map(Number).ok_or_else(|| format!("{text} is no error code: they have five digits, 10000 to 99999"))
+    }
+}
+
+/// Reads a value that TOML knows from itself, or from the string that a variable was put into.
+pub(super) fn read<'de, D: Deserializer<'de>, T: Value>(deserializer: D) -> Result<T, D::Error> {
+    deserializer.deserialize_any(Read(PhantomData))
+}
+
+/// A value that is read from its text, wherever it stands.
+pub(super) trait Value: Sized {
     /// What it is, as in "expected …".
     const WHAT: &'static str;
+
+    /// Reads it; what is wrong otherwise.
+    fn read(text: &str) -> Result<Self, String>;
 }
 
 impl Value for Listen {
     const WHAT: &'static str = "an address with a port, \"127.0.0.1:9853\", or \"none\"";
+
+    fn read(text: &str) -> Result<Listen, String> {
+        text.parse()
+    }
 }
 
 impl Value for Time {
     const WHAT: &'static str = "a length of time with its unit, such as \"10s\"";
+
+    fn read(text: &str) -> Result<Time, String> {
+        text.parse()
+    }
+}
+
+impl Value for Number {
+    const WHAT: &'static str = "an error code";
+
+    fn read(text: &str) -> Result<Number, String> {
+        text.parse()
+    }
+}
+
+impl Value for bool {
+    const WHAT: &'static str = "true or false";
+
+    fn read(text: &str) -> Result<bool, String> {
+        text.parse().map_err(|_| format!("`{text}` is neither true nor false"))
+    }
+}
+
+impl Value for usize {
+    const WHAT: &'static str = "a number";
+
+    fn read(text: &str) -> Result<usize, String> {
+        text.parse().map_err(|_| format!("`{text}` is no number that can be used here: give a whole one from 0 on"))
+    }
 }
 
 /// Reads a value from text.
@@ -117,19 +173,39 @@ impl<T: Value> serde::de::Visitor<'_> for Read<T> {
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
-        text.parse().map_err(E::custom)
+        T::read(text).map_err(E::custom)
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<T, E> {
+        T::read(&number.to_string()).map_err(E::custom)
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, is: bool) -> Result<T, E> {
+        T::read(&is.to_string()).map_err(E::custom)
     }
 }
 
 impl<'de> Deserialize<'de> for Listen {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Listen, D::Error> {
-        deserializer.deserialize_any(Read(PhantomData))
+        read(deserializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Time, D::Error> {
-        deserializer.deserialize_any(Read(PhantomData))
+        read(deserializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Number, D::Error> {
+        read(deserializer)
+    }
+}
+
+impl Serialize for Number {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u32(self.0.get())
     }
 }
 

@@ -1,5 +1,6 @@
 //! A configuration as it was written, in a file and on the command line, with the place of each value.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,49 +10,76 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
-use super::values::{Listen, Output, Time};
+use super::values::{self, Listen, Number, Output, Time};
 use super::variables::{self, Lookup};
+use crate::detect::Assume;
 use crate::logging;
 use crate::problem::{Problem, Problems};
 use crate::tail::StartAt;
 
+/// Standard input among paths.
+pub(super) const STDIN: &str = "-";
+
 /// Everything that can be configured, with what holds where nothing was written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Written {
-    /// Where the page is served.
+    /// Where the page is served: an address with a port, or "none".
+    #[cfg_attr(test, schemars(with = "String"))]
     pub listen: Listen,
-    /// The directory that keeps offsets and counts over restarts.
+    /// The directory that keeps offsets and counts over restarts; without it every start is the first.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub state: Option<Spanned<PathBuf>>,
     /// Catalogues to lay over the embedded one; later ones win.
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
     pub catalog: Vec<Spanned<PathBuf>>,
-    /// Files of detection rules to put in front of the embedded ones.
+    /// Files of rules to put in front of the embedded ones.
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
     pub rules: Vec<Spanned<PathBuf>>,
-    /// How matches are printed.
+    /// How matches are printed on standard output.
     pub output: Output,
     /// Whether what the errors mean together is printed too.
     pub findings: bool,
-    /// What is logged.
+    /// What is logged on standard error: a level, and others by module.
+    #[cfg_attr(test, schemars(with = "String"))]
     pub log_level: logging::Level,
     /// How it is logged.
     pub log_format: logging::Format,
-    /// The file that says how to serve over TLS and to whom.
+    /// The file that says how to serve over TLS and to whom, in the format of Prometheus' exporter-toolkit.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub web_config: Option<Spanned<PathBuf>>,
     /// Whether `POST /-/reload` reads the configuration again.
+    #[serde(deserialize_with = "values::read")]
     pub enable_reload: bool,
     /// Whether a change of the configuration's files does.
+    #[serde(deserialize_with = "values::read")]
     pub watch_config: bool,
-    /// How long a series that was born late is shown at 0 at most.
+    /// How long a series that was born late is shown at 0 at most, unless it is scraped before.
+    #[cfg_attr(test, schemars(with = "String"))]
     pub announce: Time,
-    /// Distinct uncatalogued codes that get series of their own.
+    /// Distinct uncatalogued codes that get series of their own; the rest counts as `other`.
+    #[serde(deserialize_with = "values::read")]
     pub uncatalogued: usize,
     /// How long reading may take after the request to stop.
+    #[cfg_attr(test, schemars(with = "String"))]
     pub drain: Time,
     /// How long the page is served after the end of standard input.
+    #[cfg_attr(test, schemars(with = "String"))]
     pub linger: Time,
-    /// What to follow.
+    /// The names of labels that sources may carry.
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
+    pub labels: Vec<Spanned<String>>,
+    /// Categories of codes, other than those of the catalogue; for all sources.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(test, schemars(with = "BTreeMap<String, String>"))]
+    pub categories: BTreeMap<Spanned<String>, Spanned<String>>,
+    /// What the process gives up of its rights.
+    #[serde(skip_serializing_if = "Sandbox::is_default")]
+    pub sandbox: Sandbox,
+    /// What is followed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub source: Vec<Source>,
 }
@@ -74,28 +102,91 @@ impl Default for Written {
             uncatalogued: 100,
             drain: Time(Duration::from_secs(10)),
             linger: Time(Duration::ZERO),
+            labels: Vec::new(),
+            categories: BTreeMap::new(),
+            sandbox: Sandbox::default(),
             source: Vec::new(),
         }
     }
 }
 
+impl Written {
+    /// Shows every path to a change of it.
+    pub(super) fn for_each_path(&mut self, change: &mut dyn FnMut(&mut PathBuf)) {
+        let of_one = self.state.iter_mut().chain(&mut self.web_config);
+        let of_many = self.catalog.iter_mut().chain(&mut self.rules).chain(&mut self.sandbox.read);
+        of_one.chain(of_many).for_each(|path| change(path.get_mut()));
+        for source in &mut self.source {
+            let patterns = source.paths.get_mut().iter_mut().chain(&mut source.exclude);
+            for pattern in patterns.filter(|pattern| pattern.get_ref() != STDIN) {
+                let mut path = PathBuf::from(pattern.get_ref());
+                change(&mut path);
+                // What was text stays text.
+                *pattern.get_mut() = path.to_string_lossy().into_owned();
+            }
+        }
+    }
+}
+
+/// What the process gives up of its rights, where the kernel has Landlock.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct Sandbox {
+    /// Directories that alone can be read; everything where there is none.
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
+    pub read: Vec<Spanned<PathBuf>>,
+}
+
+impl Sandbox {
+    fn is_default(&self) -> bool {
+        self.read.is_empty()
+    }
+}
+
 /// One thing to follow.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Source {
     /// The value of the `source` label.
+    #[cfg_attr(test, schemars(with = "String"))]
     pub name: Spanned<String>,
-    /// Files, directories (their files) and globs; `-` is standard input.
-    pub paths: Vec<Spanned<String>>,
-    /// Where to begin in files that are there when the source is first seen.
+    /// Files, directories (their files) and globs; "-" is standard input.
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
+    pub paths: Spanned<Vec<Spanned<String>>>,
+    /// Globs of what is left out of that.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
+    pub exclude: Vec<Spanned<String>>,
+    /// Where to begin in files that are there when a source of this name is first seen.
     #[serde(default)]
     pub start_at: StartAt,
+    /// What generic codes in it are.
+    #[serde(default)]
+    pub assume: Assume,
+    /// Values of the labels that `labels` names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(test, schemars(with = "BTreeMap<String, String>"))]
+    pub labels: BTreeMap<Spanned<String>, String>,
+    /// Codes that are not counted and not printed where this source reports them.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(with = "Vec<u32>", inner(range(min = 10_000, max = 99_999))))]
+    pub ignore: Vec<Number>,
 }
 
 impl Source {
-    /// A source that the command line names.
+    /// A source that is named on the command line, by its place there.
     pub(crate) fn of(name: &str, path: Spanned<String>) -> Source {
-        Source { name: Spanned::new(path.span(), name.to_owned()), paths: vec![path], start_at: StartAt::default() }
+        Source {
+            name: Spanned::new(path.span(), name.to_owned()),
+            paths: Spanned::new(path.span(), vec![path]),
+            exclude: Vec::new(),
+            start_at: StartAt::default(),
+            assume: Assume::default(),
+            labels: BTreeMap::new(),
+            ignore: Vec::new(),
+        }
     }
 }
 
@@ -159,6 +250,7 @@ pub(super) fn parse(path: &str, text: &str, lookup: Lookup<'_>) -> Result<(Writt
     variables::expand(&mut table, text, lookup, &mut |place, message, help| {
         problems.push(texts.problem(place, message, Some(help)));
     });
+    let mut taken: Vec<usize> = Vec::new();
     // The parser of values stops at the first error: what is wrong is taken out, and the rest is read again.
     loop {
         let root = Spanned::new(span.clone(), table.clone());
@@ -166,9 +258,21 @@ pub(super) fn parse(path: &str, text: &str, lookup: Lookup<'_>) -> Result<(Writt
             Ok(written) if problems.is_empty() => return Ok((written, texts)),
             Ok(_) => break,
             Err(error) => {
-                let place = error.span();
-                problems.push(Problem::toml(path, &shared, &error));
-                if !place.is_some_and(|place| take_out(&mut table, &place)) {
+                let Some(place) = error.span() else {
+                    problems.push(Problem::toml(path, &shared, &error));
+                    break;
+                };
+                // What misses because it was wrong and taken out was said already.
+                let within = extent(&table, &place, text.len());
+                let is_new =
+                    !error.message().starts_with("missing field") || !taken.iter().any(|at| within.contains(at));
+                // What a variable should have made whole was said where the variable stands.
+                let is_broken = |problem: &Problem| holds(&place, &problem.span);
+                if is_new && !problems.iter().any(is_broken) {
+                    problems.push(Problem::toml(path, &shared, &error));
+                }
+                taken.push(place.start);
+                if !take_out(&mut table, &place) {
                     break;
                 }
             }
@@ -176,6 +280,29 @@ pub(super) fn parse(path: &str, text: &str, lookup: Lookup<'_>) -> Result<(Writt
     }
     problems.sort_by_key(|problem| problem.span.start);
     Err(Problems(problems))
+}
+
+/// How far what begins at a table's header reaches: to the next header, or to the end.
+fn extent(table: &DeTable<'_>, header: &Range<usize>, end: usize) -> Range<usize> {
+    let mut next = end;
+    let mut visit = |span: Range<usize>| {
+        if span.start > header.start {
+            next = next.min(span.start);
+        }
+    };
+    for (_, value) in table.iter() {
+        match value.get_ref() {
+            DeValue::Table(_) => visit(value.span()),
+            DeValue::Array(elements) => {
+                elements
+                    .iter()
+                    .filter(|element| matches!(element.get_ref(), DeValue::Table(_)))
+                    .for_each(|element| visit(element.span()));
+            }
+            _ => {}
+        }
+    }
+    header.start..next
 }
 
 /// Removes the smallest entry that holds the place; whether there was one.

@@ -33,8 +33,9 @@ pub const RECORD_SPAN: usize = 64 << 10;
 pub const BLOCK_NEED: usize = 2 * (LINE_LIMIT + RECORD_SPAN);
 
 /// What a source's configuration says of generic codes in it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Assume {
     /// Only evidence in the record makes a number a Twilio code.
     #[default]

@@ -20,6 +20,7 @@ use axum::routing::{get, post};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::metrics;
+use crate::reload::Outcomes;
 use crate::tail::Handle;
 
 pub use server::serve;
@@ -30,6 +31,8 @@ pub use web_config::{WebConfig, WebConfigError};
 pub struct Site {
     /// The counts.
     pub handle: Handle,
+    /// How the configuration was last read.
+    pub outcomes: Outcomes,
     /// Asks for a reload; `None` where reloading over HTTP is not enabled.
     pub reload: Option<Reload>,
 }
@@ -50,7 +53,7 @@ pub fn router(site: Site) -> Router {
 }
 
 async fn metrics_page(State(site): State<Site>, asked: HeaderMap) -> Response {
-    let page = match metrics::render(site.handle.publish().await) {
+    let page = match metrics::render(site.handle.publish().await, site.outcomes.latest()) {
         Ok(page) => page,
         Err(error) => {
             tracing::error!(%error, "the page cannot be rendered");

@@ -188,6 +188,10 @@ impl Sink for Output {
             self.shared.changed.notify_all();
         }
     }
+
+    fn explain_by(&mut self, detector: &Detector) {
+        self.detector = detector.clone();
+    }
 }
 
 impl Drop for Output {

@@ -1,6 +1,6 @@
 //! The counts, and what decides about them: the one place where a decision of the scanner becomes a number.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use jiff::{Timestamp, Zoned};
 
 use crate::detect::{Decision, Detector, Scanned};
 use crate::diagnose::{Diagnosis, Finding, Report};
-use crate::record::{Delivery, Sighting};
+use crate::record::{Code, Delivery, Sighting};
 use crate::tally::{Errors, Label, Rotation, Series, Tally};
 
 /// Takes matches.
@@ -34,6 +34,9 @@ pub trait Sink: Send {
 
     /// Takes what an earlier process left undelivered.
     fn resume(&mut self, undelivered: &[u8]);
+
+    /// Explains matches from now on as this detector found them.
+    fn explain_by(&mut self, detector: &Detector);
 }
 
 /// All counts and the present moment.
@@ -47,6 +50,8 @@ pub(super) struct Counts {
     pub(super) sink: Box<dyn Sink>,
     /// What the matches of the last hours mean together.
     pub(super) diagnosis: Diagnosis,
+    /// The codes that a source reports in vain.
+    pub(super) ignored: BTreeMap<Arc<str>, BTreeSet<Code>>,
     /// Distinct uncatalogued codes that get series of their own.
     pub(super) uncatalogued: usize,
     /// The present moment, since any fixed instant.
@@ -142,9 +147,10 @@ pub(super) struct Recorder<'a> {
 
 impl Recorder<'_> {
     pub(super) fn decide(&mut self, decision: Decision<'_>) {
-        let Counts { detector, tally, unannounced, dropped, sink, diagnosis, uncatalogued, wall, .. } =
+        let Counts { detector, tally, unannounced, dropped, sink, diagnosis, ignored, uncatalogued, wall, .. } =
             &mut *self.counts;
         match decision {
+            Decision::Accepted(matched) if ignored.get(self.source).is_some_and(|of| of.contains(&matched.code)) => {}
             Decision::Rejected(rule) => tally.reject(rule.map_or("none", |rule| &detector.rules().all()[rule].id)),
             Decision::Accepted(matched) => {
                 let seen = wall.timestamp();

@@ -166,6 +166,13 @@ pub(crate) fn matching(pattern: &str) -> Vec<PathBuf> {
     paths
 }
 
+/// The files that a source reads now, ascending.
+pub(crate) fn present(files: &Files) -> Vec<PathBuf> {
+    let mut listing = Listing::default();
+    listing.refresh(files, Duration::ZERO);
+    listing.paths
+}
+
 /// The directories whose events hint at changes of an input: those that its patterns depend on, and those of links' targets.
 pub(crate) fn watched(input: &Input) -> BTreeSet<PathBuf> {
     let Input::Files(files) = input else { return BTreeSet::new() };

@@ -124,6 +124,7 @@ impl Follower {
             dropped: BTreeMap::new(),
             sink,
             diagnosis: Diagnosis::new(Arc::clone(detector.findings())),
+            ignored: BTreeMap::new(),
             uncatalogued: plan.uncatalogued,
             now,
             wall: clock.wall(),
@@ -138,6 +139,7 @@ impl Follower {
             caught_up: false,
             catalog: Arc::clone(detector.catalog()),
             seen: Arc::new(View::empty(Arc::clone(detector.findings()), counts.wall.timestamp())),
+            labels: Arc::clone(&plan.labels),
         });
         let own = Arc::new(Own::of(&plan));
         let mut follower = Follower {
@@ -207,7 +209,9 @@ impl Follower {
         }
         // A stream keeps its number for as long as its thread lives.
         for stream in &mut self.streams {
-            stream.is_followed = plan.sources.iter().any(|source| source.name == stream.source);
+            let source = plan.sources.iter().find(|source| source.name == stream.source);
+            stream.is_followed = source.is_some();
+            stream.change(detector, source.map(|source| source.assume).unwrap_or_default());
         }
         self.parked.extend(old.values().flat_map(|track| track.checkpoints().cloned()));
         if self.counts.detector.findings() != detector.findings() {
@@ -215,11 +219,19 @@ impl Follower {
             self.counts.diagnosis = Diagnosis::new(Arc::clone(detector.findings()));
         }
         self.counts.detector = detector.clone();
+        self.counts.sink.explain_by(detector);
+        let ignored = plan.sources.iter().map(|source| (Arc::clone(&source.name), source.ignore.clone()));
+        self.counts.ignored = ignored.collect();
         self.counts.uncatalogued = plan.uncatalogued;
         self.plan = plan;
         self.is_new = true;
         self.next_look = self.counts.now;
         self.counts.soil();
+    }
+
+    /// How far each file was judged that is followed, rotated away or remembered.
+    pub fn checkpoints(&self) -> Vec<Checkpoint> {
+        self.tracks.iter().flat_map(Track::checkpoints).cloned().collect()
     }
 
     /// Brings the next look or turn of reading forward, because something may have changed.
@@ -482,6 +494,7 @@ impl Follower {
             caught_up: self.caught_up || self.tracks.is_empty(),
             catalog: Arc::clone(self.counts.detector.catalog()),
             seen,
+            labels: Arc::clone(&self.plan.labels),
         })
     }
 }

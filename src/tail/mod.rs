@@ -22,14 +22,16 @@ mod stream;
 mod track;
 mod watches;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::detect::Assume;
+use crate::record::Code;
 
 pub use counts::Sink;
-pub(crate) use discover::{matching, watched};
+pub(crate) use discover::{matching, present, watched};
 pub use follower::{Clock, Follower};
 pub use own::Own;
 pub use owner::{Handle, StartError, start};
@@ -42,6 +44,8 @@ pub use watches::Hints;
 pub struct Plan {
     /// What to follow.
     pub sources: Vec<Source>,
+    /// The labels that the configuration gives the sources.
+    pub labels: Arc<Labels>,
     /// The directory of the state file; without it nothing is kept.
     pub state: Option<PathBuf>,
     /// How long a series that was born late is shown at 0 at most, unless it is scraped.
@@ -59,6 +63,7 @@ impl Plan {
     pub fn new(sources: Vec<Source>) -> Plan {
         Plan {
             sources,
+            labels: Arc::default(),
             state: None,
             announce: Duration::from_secs(60),
             uncatalogued: 100,
@@ -79,6 +84,8 @@ pub struct Source {
     pub start_at: StartAt,
     /// What generic codes in it are.
     pub assume: Assume,
+    /// Codes that are neither counted nor printed where it reports them.
+    pub ignore: BTreeSet<Code>,
 }
 
 impl Source {
@@ -89,8 +96,23 @@ impl Source {
 
     /// Everything but name and input as a user expects it who said nothing.
     pub fn new(name: &str, input: Input) -> Source {
-        Source { name: name.into(), input, start_at: StartAt::default(), assume: Assume::default() }
+        Source {
+            name: name.into(),
+            input,
+            start_at: StartAt::default(),
+            assume: Assume::default(),
+            ignore: BTreeSet::new(),
+        }
     }
+}
+
+/// Labels of series, by the name of their source.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Labels {
+    /// Their names.
+    pub names: Vec<String>,
+    /// The values of each source, in the order of the names; those of a source that is not there are empty.
+    pub of: BTreeMap<Arc<str>, Vec<String>>,
 }
 
 /// What a source reads.
@@ -120,6 +142,7 @@ pub struct Files {
 /// Where reading begins in files that are there at the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum StartAt {
     /// Only what is written from now on.
     #[default]

@@ -18,7 +18,7 @@ use super::counts::Sink;
 use super::watches::{Hints, Watches};
 use super::{Clock, Follower, Input, Own, Plan, Snapshot};
 use crate::detect::{Detector, End};
-use crate::state::{Directory, StateError, Store, boot};
+use crate::state::{Checkpoint, Directory, StateError, Store, boot};
 
 /// How much of a stream is read at once, in bytes.
 const STREAM_READ: usize = 256 << 10;
@@ -62,6 +62,8 @@ enum Message {
 struct Wishes {
     /// What may have changed.
     hints: Hints,
+    /// Who wants to know how far each file was judged.
+    files: Vec<oneshot::Sender<Vec<Checkpoint>>>,
     /// Who wants to see the counts as they are now.
     scrapes: Vec<oneshot::Sender<Arc<Snapshot>>>,
     /// What to follow from now on.
@@ -134,6 +136,16 @@ impl Handle {
     /// The counts as last published.
     pub fn latest(&self) -> Arc<Snapshot> {
         Arc::clone(&self.latest.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The files that are followed, rotated away or remembered, and how far each was judged; none where the owner is busy.
+    pub async fn files(&self) -> Vec<Checkpoint> {
+        let (reply, answer) = oneshot::channel();
+        self.bell.wish(|wishes| {
+            wishes.files.push(reply);
+            true
+        });
+        tokio::time::timeout(SCRAPE, answer).await.ok().and_then(Result::ok).unwrap_or_default()
     }
 
     /// How often the owner's loop has turned: it does at least every few seconds for as long as it lives.
@@ -326,12 +338,17 @@ impl Owner {
 
     /// Does what was asked for meanwhile; scrapes that arrived together share one commit.
     fn grant(&mut self) -> io::Result<()> {
-        let Wishes { hints, scrapes, follow, .. } = self.bell.taken();
+        let Wishes { hints, files, scrapes, follow, .. } = self.bell.taken();
         self.follower.hint(&hints);
         if let Some(new) = follow {
             let (plan, detector) = *new;
             self.plan = Plan { descriptors: self.plan.descriptors, state: self.plan.state.clone(), ..plan };
             self.follower.follow(self.plan.clone(), &detector);
+        }
+        for asked in files {
+            if asked.send(self.follower.checkpoints()).is_err() {
+                tracing::debug!("nobody waits for the files any more");
+            }
         }
         if scrapes.is_empty() {
             return Ok(());

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::Labels;
 use crate::catalog::Catalog;
 use crate::diagnose::View;
 use crate::tally::Tally;
@@ -22,6 +23,8 @@ pub struct Snapshot {
     pub catalog: Arc<Catalog>,
     /// What the errors of the last hours mean together.
     pub seen: Arc<View>,
+    /// The labels that the configuration gives the sources.
+    pub labels: Arc<Labels>,
 }
 
 /// What a source holds right now.

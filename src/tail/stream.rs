@@ -37,6 +37,11 @@ impl Stream {
         }
     }
 
+    /// Judges what comes from now on in another way; what is open of a record goes on under the new rules.
+    pub(super) fn change(&mut self, detector: &Detector, assume: Assume) {
+        self.scanner = detector.scanner(assume);
+    }
+
     /// Judges the next bytes. After [`End::Input`] what comes next begins anew.
     pub(super) fn feed(&mut self, bytes: &[u8], end: End, counts: &mut Counts) -> io::Result<()> {
         self.held.extend_from_slice(bytes);

@@ -54,6 +54,8 @@ impl Sink for Nowhere {
     fn undelivered(&self, _: &mut Vec<u8>) {}
 
     fn resume(&mut self, _: &[u8]) {}
+
+    fn explain_by(&mut self, _: &Detector) {}
 }
 
 /// A directory with logs, and a follower that comes and goes.

@@ -1,0 +1,285 @@
+//! What must hold between the values of a configuration, each of which is right by itself.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+
+use super::Texts;
+use super::written::{Source, Written};
+use crate::catalog::{Catalog, Category};
+use crate::problem::{Problem, Problems, suggestion};
+use crate::record::Code;
+use crate::tail::{self, Files};
+
+/// Labels that are twdiag's own, or Prometheus'.
+const RESERVED: [&str; 15] = [
+    "category", "code", "family", "finding", "group", "instance", "job", "kind", "le", "name", "quantile", "rule",
+    "source", "version", "window",
+];
+
+/// Collects what is wrong.
+pub(super) struct Checks<'a> {
+    texts: &'a Texts,
+    problems: Vec<Problem>,
+    warnings: Vec<Problem>,
+    absent: Vec<Problem>,
+}
+
+impl<'a> Checks<'a> {
+    pub(super) fn new(texts: &'a Texts) -> Checks<'a> {
+        Checks { texts, problems: Vec::new(), warnings: Vec::new(), absent: Vec::new() }
+    }
+
+    /// Everything that is wrong, what should only be known, and paths that stand for nothing yet.
+    pub(super) fn found(self) -> (Vec<Problem>, Vec<Problem>, Vec<Problem>) {
+        (self.problems, self.warnings, self.absent)
+    }
+
+    /// What is wrong in other files; each problem once.
+    pub(super) fn add(&mut self, problems: Problems) {
+        let new: Vec<Problem> = problems.0.into_iter().filter(|problem| !self.problems.contains(problem)).collect();
+        self.problems.extend(new);
+    }
+
+    pub(super) fn wrong(&mut self, place: &Range<usize>, message: String, help: &str) {
+        self.problems.push(self.texts.problem(place.clone(), message, Some(help.to_owned())));
+    }
+
+    pub(super) fn warn(&mut self, place: &Range<usize>, message: String) {
+        self.warnings.push(self.texts.problem(place.clone(), message, None));
+    }
+
+    /// The category that a code is given; nothing where one of the two is wrong.
+    pub(super) fn category(
+        &mut self,
+        code: &Spanned<String>,
+        category: &Spanned<String>,
+        catalog: &Catalog,
+    ) -> Option<(Code, Category)> {
+        let number = code.get_ref().parse().ok().and_then(Code::new);
+        let Some(number) = number else {
+            let message = format!("`{}` is no error code", code.get_ref());
+            self.wrong(&code.span(), message, "codes have five digits, 10000 to 99999");
+            return None;
+        };
+        if catalog.get(number).is_none() {
+            let near: Vec<String> = catalog.nearest(number, 3).iter().map(|entry| entry.code.to_string()).collect();
+            let near = if near.is_empty() { String::new() } else { format!("; near it: {}", near.join(", ")) };
+            let help = format!("describe it in a file of its own and name that in `catalog`{near}");
+            self.wrong(&code.span(), format!("{number} is not in the catalogue"), &help);
+            return None;
+        }
+        let names =
+            || Category::ALL.into_iter().filter(|category| *category != Category::Uncatalogued).map(Category::name);
+        match category.get_ref().parse() {
+            Ok(category) if category != Category::Uncatalogued => Some((number, category)),
+            _ => {
+                let help = match suggestion(category.get_ref(), names()) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("the categories are {}", names().collect::<Vec<_>>().join(", ")),
+                };
+                self.wrong(&category.span(), format!("no category is called `{}`", category.get_ref()), &help);
+                None
+            }
+        }
+    }
+
+    /// Everything that the catalogue and the rules have no part in.
+    pub(super) fn check(&mut self, written: &Written) {
+        for (at, label) in written.labels.iter().enumerate() {
+            self.label(label, written.labels.iter().take(at).any(|before| before.get_ref() == label.get_ref()));
+        }
+        let mut names: BTreeMap<&str, &Source> = BTreeMap::new();
+        for source in &written.source {
+            let name = source.name.get_ref().as_str();
+            if name.is_empty() {
+                self.wrong(&source.name.span(), "a source has no name".to_owned(), "name it: counts bear the name");
+            }
+            if names.insert(name, source).is_some() {
+                let message = format!("two sources are called `{name}`");
+                self.wrong(
+                    &source.name.span(),
+                    message,
+                    "name one of the two otherwise, or give all paths to one source",
+                );
+            }
+            self.source(source, written);
+        }
+        self.overlaps(&written.source);
+    }
+
+    fn label(&mut self, label: &Spanned<String>, is_known: bool) {
+        let name = label.get_ref().as_str();
+        let is_valid = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+            && !name.is_empty()
+            && !name.starts_with(|first: char| first.is_ascii_digit());
+        if !is_valid {
+            let message = format!("`{name}` is no name of a label");
+            self.wrong(&label.span(), message, "letters, digits and underscores, no digit first");
+        } else if name.starts_with("__") || RESERVED.contains(&name) {
+            let message = format!("the label `{name}` has a meaning already");
+            self.wrong(&label.span(), message, "choose another name");
+        } else if is_known {
+            self.wrong(&label.span(), format!("the label `{name}` is named twice"), "keep one of the two");
+        }
+    }
+
+    fn source(&mut self, source: &Source, written: &Written) {
+        let paths = source.paths.get_ref();
+        if paths.is_empty() {
+            let message = format!("the source `{}` has no path", source.name.get_ref());
+            self.wrong(&source.paths.span(), message, "name a file, a directory or a glob");
+        }
+        for path in paths {
+            self.path(path, written);
+            if path.get_ref() == "-" && paths.len() > 1 {
+                let message = "standard input stands beside other paths".to_owned();
+                self.wrong(&path.span(), message, "give it a source of its own");
+            }
+        }
+        for glob in paths.iter().chain(&source.exclude) {
+            if let Err(error) = glob::Pattern::new(glob.get_ref()) {
+                let message = format!("`{}` is no glob: {}", glob.get_ref(), error.msg);
+                self.wrong(&glob.span(), message, "write `[[]` for a bracket, and `**` only between slashes");
+            }
+        }
+        for name in source.labels.keys() {
+            if !written.labels.iter().any(|known| known.get_ref() == name.get_ref()) {
+                let known = written.labels.iter().map(|known| known.get_ref().as_str());
+                let help = match suggestion(name.get_ref(), known) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("name it at the top: labels = [\"{}\"]", name.get_ref()),
+                };
+                self.wrong(&name.span(), format!("the label `{}` is not among `labels`", name.get_ref()), &help);
+            }
+        }
+    }
+
+    fn path(&mut self, path: &Spanned<String>, written: &Written) {
+        let text = path.get_ref();
+        if text == "-" {
+            return;
+        }
+        if text.is_empty() {
+            self.wrong(&path.span(), "a path is empty".to_owned(), "name a file, a directory or a glob");
+            return;
+        }
+        let roots = &written.sandbox.read;
+        let stem = super::absolute(stem(text));
+        if !roots.is_empty() && !roots.iter().any(|root| stem.starts_with(super::absolute(root.get_ref()))) {
+            let message = format!("`{text}` lies outside of what `[sandbox] read` leaves to be read");
+            self.wrong(&path.span(), message, "add its directory there");
+        }
+        if let Some(state) = &written.state {
+            let state = super::absolute(state.get_ref());
+            let is_in = |name: &str| covers(text, &state.join(name));
+            if is_in("lock") || is_in("state.v1.0") || stem.starts_with(&state) {
+                let message =
+                    format!("`{text}` reaches into the state directory, which changes with every line that is read");
+                self.wrong(&path.span(), message, "keep `state` in another directory");
+            }
+        }
+        if tail::matching(text).is_empty() {
+            self.absent.push(self.texts.problem(path.span(), format!("`{text}` is not there yet"), None));
+        }
+    }
+
+    /// Two sources that read the same file, which would be counted twice.
+    fn overlaps(&mut self, sources: &[Source]) {
+        let mut seen: Vec<(&Source, &Spanned<String>)> = Vec::new();
+        let mut files: BTreeMap<PathBuf, &Source> = BTreeMap::new();
+        for source in sources {
+            let mut overlap = None;
+            for path in source.paths.get_ref() {
+                let is_same = |(_, before): &&(&Source, &Spanned<String>)| {
+                    let (one, other) = (before.get_ref().as_str(), path.get_ref().as_str());
+                    one == other || covers(one, Path::new(other)) || covers(other, Path::new(one))
+                };
+                let others = seen.iter().filter(|(of, _)| of.name.get_ref() != source.name.get_ref());
+                if let Some((of, before)) = others.clone().find(is_same) {
+                    overlap = Some((path, *of, format!("`{}`", before.get_ref())));
+                    break;
+                }
+            }
+            let written = |texts: &[Spanned<String>]| texts.iter().map(|text| text.get_ref().clone()).collect();
+            let all = Files { paths: written(source.paths.get_ref()), exclude: written(&source.exclude) };
+            for file in tail::present(&all) {
+                let before = *files.entry(std::fs::canonicalize(&file).unwrap_or(file.clone())).or_insert(source);
+                if overlap.is_none() && before.name.get_ref() != source.name.get_ref() {
+                    let path =
+                        source.paths.get_ref().iter().find(|path| tail::matching(path.get_ref()).contains(&file));
+                    overlap = path.map(|path| (path, before, format!("{}", file.display())));
+                }
+            }
+            if let Some((path, before, what)) = overlap
+                && !self.is_excluded(source, before)
+            {
+                let (name, before) = (source.name.get_ref(), before.name.get_ref());
+                let message = format!("`{name}` and `{before}` both read {what}, which would be counted twice");
+                self.wrong(
+                    &path.span(),
+                    message,
+                    "leave it out of one of the two with `exclude`, or make them one source",
+                );
+            }
+            seen.extend(source.paths.get_ref().iter().map(|path| (source, path)));
+        }
+    }
+
+    /// Whether one of the two says what it leaves to the other: then only files that are there can tell.
+    fn is_excluded(&self, one: &Source, other: &Source) -> bool {
+        let has = |source: &Source| !source.exclude.is_empty();
+        let files = |source: &Source| {
+            let texts = |texts: &[Spanned<String>]| texts.iter().map(|text| text.get_ref().clone()).collect();
+            tail::present(&Files { paths: texts(source.paths.get_ref()), exclude: texts(&source.exclude) })
+        };
+        (has(one) || has(other)) && files(one).iter().all(|file| !files(other).contains(file))
+    }
+}
+
+/// Whether a path of a source names the file, as a glob, as its directory, or as itself.
+fn covers(pattern: &str, file: &Path) -> bool {
+    let options = glob::MatchOptions { require_literal_separator: true, ..Default::default() };
+    let (pattern, file) = (super::absolute(Path::new(pattern)), super::absolute(file));
+    let is_glob = || pattern.to_str().and_then(|pattern| glob::Pattern::new(pattern).ok());
+    file == pattern
+        || file.parent() == Some(&pattern)
+        || is_glob().is_some_and(|glob| glob.matches_path_with(&file, options))
+}
+
+/// The directory that a glob cannot leave, or the path itself.
+fn stem(pattern: &str) -> &Path {
+    let is_literal = |part: &std::path::Component<'_>| !part.as_os_str().to_string_lossy().contains(['*', '?', '[']);
+    let path = Path::new(pattern);
+    let literal = path.components().take_while(is_literal).count();
+    path.ancestors().nth(path.components().count() - literal).unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_what_a_pattern_covers() {
+        for (pattern, file, expected) in [
+            ("/l/*.log", "/l/a.log", true),
+            ("/l/*.log", "/l/x/a.log", false),
+            ("/l/**/*.log", "/l/x/a.log", true),
+            ("/l", "/l/a.log", true),
+            ("/l", "/l/x/a.log", false),
+            ("/l/a.log", "/l/a.log", true),
+            ("/l/a.log", "/l/*.log", false),
+        ] {
+            assert_eq!(covers(pattern, Path::new(file)), expected, "{pattern} {file}");
+        }
+    }
+
+    #[test]
+    fn knows_what_a_glob_cannot_leave() {
+        assert_eq!(stem("/var/log/*/a.log"), Path::new("/var/log"));
+        assert_eq!(stem("/var/log/a.log"), Path::new("/var/log/a.log"));
+        assert_eq!(stem("*.log"), Path::new(""));
+    }
+}
