@@ -19,6 +19,7 @@ use crate::catalog::Catalog;
 use crate::detect::{Detector, Rules, RulesError};
 use crate::diagnose;
 use crate::logging;
+use crate::output::escape;
 use crate::problem::{Problem, Problems};
 use crate::sandbox::Sandbox;
 use crate::tail::{Files, Input, Labels, Plan, Source};
@@ -120,7 +121,7 @@ impl Given {
         if !option.is_empty() {
             self.texts.say(option);
         }
-        Spanned::new(self.texts.say(shown), value)
+        Spanned::new(self.texts.say(&escape(shown)), value)
     }
 
     /// The configuration as a file that says the same wherever it stands.

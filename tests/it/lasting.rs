@@ -80,17 +80,19 @@ fn an_output_is_no_input() {
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("app.log");
     write(&log, 1);
-    let refused = |arguments: &[&str], out: File| {
+    let refused = |arguments: &[&str], out: File, why: &str| {
         let ran = twdiag(arguments).args(["--listen", "none"]).stdin(Stdio::null()).stdout(out).output().unwrap();
         assert_eq!(ran.status.code(), Some(2));
-        assert!(stderr(&ran).contains("is written by this twdiag itself"), "{}", stderr(&ran));
+        assert!(stderr(&ran).contains(why), "{}", stderr(&ran));
     };
-    refused(&[log.to_str().unwrap()], File::options().append(true).open(&log).unwrap());
+    let own = "is written by this twdiag itself";
+    refused(&[log.to_str().unwrap()], File::options().append(true).open(&log).unwrap(), own);
     let state = directory.path().join("state");
     fs::create_dir(&state).unwrap();
     write(&state.join("x.log"), 1);
     let glob = format!("{}/*", state.display());
-    refused(&[&glob, "--state", state.to_str().unwrap()], File::create(directory.path().join("out")).unwrap());
+    let out = File::create(directory.path().join("out")).unwrap();
+    refused(&[&glob, "--state", state.to_str().unwrap()], out, "reaches into the state directory");
     // One that appears later is left alone.
     let late = directory.path().join("late.log");
     let glob = format!("{}/*.log", directory.path().display());
