@@ -11,7 +11,7 @@ use twdiag::catalog::Catalog;
 use twdiag::detect::{Detector, Rules};
 use twdiag::diagnose::Finding;
 use twdiag::record::{Delivery, Sighting};
-use twdiag::state::{Directory, Store};
+use twdiag::state::{Directory, StateError, Store};
 use twdiag::tail::{Clock, Files, Follower, Hints, Input, Plan, Sink, Snapshot, Source, StartAt};
 use twdiag::tally::{Rotation, SourceTally};
 
@@ -90,7 +90,13 @@ impl Rig {
     /// Starts with whatever state an earlier follower left.
     pub(crate) fn start(&mut self) {
         self.kill();
-        let disk = Directory::open(&self.directory.path().join("state")).unwrap();
+        // A process that another test is about to start holds the lock until its program begins.
+        let disk = loop {
+            match Directory::open(&self.directory.path().join("state")) {
+                Err(StateError::Locked { pid, .. }) if pid == std::process::id().to_string() => {}
+                opened => break opened.unwrap(),
+            }
+        };
         let state = Some(Store::open(Box::new(disk), "boot"));
         let clock = Box::new(self.clock.clone());
         self.follower =

@@ -271,7 +271,8 @@ fn a_hostile_file_name_forges_no_event() {
     let path = directory.path().join(NAME);
     for format in ["text", "json"] {
         std::fs::write(&path, "ConnectionError (31005): x").unwrap();
-        let mut waiting = twdiag(&[path.join("x").to_str().unwrap(), path.to_str().unwrap(), "--output", "none"])
+        let gone = directory.path().join("gone").join(NAME);
+        let mut waiting = twdiag(&[gone.to_str().unwrap(), path.to_str().unwrap(), "--output", "none"])
             .args(["--listen", "127.0.0.1:0", "--start-at", "beginning", "--log-format", format])
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
@@ -292,7 +293,8 @@ fn a_hostile_file_name_forges_no_event() {
                 rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
             }
         }
-        assert!(serving.child.wait().unwrap().success());
+        let status = serving.child.wait().unwrap();
+        assert!(status.success(), "{status}: {said}");
         check_harmless(&said);
         assert!(!said.lines().any(|line| line.starts_with("2026-11-22T10:00:00Z ERROR")), "{said}");
         assert!(said.contains("forged"), "an event names the file: {said}");
