@@ -21,7 +21,7 @@ const STYLE: &str = include_str!("style.css");
 /// What brings the status page up to date.
 const SCRIPT: &str = include_str!("refresh.js");
 
-/// The content security policy of the status page; one without network is [`policy_of_a_file`].
+/// The content security policy of the status page; one without network is `policy_of_a_file`.
 pub static POLICY: LazyLock<String> = LazyLock::new(|| {
     format!(
         "default-src 'none'; style-src '{}'; script-src '{}'; connect-src 'self'; base-uri 'none'; form-action 'none'; \

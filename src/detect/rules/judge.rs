@@ -307,7 +307,7 @@ impl Automaton {
     /// place could add to them, or `None` where it came to the text's start.
     ///
     /// An automaton whose lazily built states outgrow their memory starts over; past its limit the number is
-    /// decided as if nothing matched, which the limit in [`Builder::automaton`] is large enough to rule out.
+    /// decided as if nothing matched, which the limit in the builder is large enough to rule out.
     fn run(&self, cache: &mut Cache, text: &[u8], at: usize, found: &mut Vec<u16>) -> Option<usize> {
         let low = at.saturating_sub(REACH);
         // Backwards, the byte after the number's start is what assertions at the pattern's end look at.
