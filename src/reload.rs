@@ -79,6 +79,7 @@ impl Fixed {
             ("enable_reload", config.page.enable_reload.to_string()),
             ("watch_config", (!config.watched.is_empty()).to_string()),
             ("output", output(config.output)),
+            ("findings", config.findings.to_string()),
             ("log_format", format(config.log.1)),
             ("sandbox.read", read.join(" ")),
         ])

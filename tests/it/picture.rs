@@ -11,7 +11,7 @@ fn shows_what_the_program_prints() {
     // A quarter of an hour in which a TURN server is out of reach.
     let log = std::fs::read_to_string(LOG).unwrap();
     let excerpt: Vec<&str> = log.lines().filter(|line| line.contains("T11:3")).collect();
-    let mut command = twdiag(&["--output", "pretty", "--listen", "none"]);
+    let mut command = twdiag(&["--output", "pretty", "--listen", "none", "--log-level", "warn"]);
     command.env_remove("NO_COLOR").env("CLICOLOR_FORCE", "1");
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all((excerpt.join("\n") + "\n").as_bytes()).unwrap();
