@@ -12,6 +12,7 @@ use std::net::TcpListener;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::sync::{mpsc, oneshot};
@@ -26,6 +27,9 @@ use crate::signal::{Request, Signals};
 use crate::systemd;
 use crate::tail::{self, Handle, Sink};
 use crate::tally::{Series, Tally};
+
+/// How long past the time to drain the end may take: what was read is still written and the state saved.
+const GRACE: Duration = Duration::from_secs(3);
 
 /// How many ports after the one that is taken are tried where any will do.
 const NEXT: u16 = 100;
@@ -70,11 +74,13 @@ pub fn run(config: Config, port: Port, log: Log, again: Again) -> anyhow::Result
     })?;
     let catalog = Arc::clone(config.detector.catalog());
     let reload = Reload::new(&config, again, log, handle.clone());
-    let daemon = Daemon { signals, handle: handle.clone(), reload, page: config.page };
+    let drain = config.plan.drain;
+    let daemon = Daemon { signals, handle: handle.clone(), reload, page: config.page, drain };
     let result = runtime.block_on(daemon.serve(listener, web, end));
     // A second signal does not wait for what hangs.
     runtime.shutdown_background();
-    if only_stdin && !is_closed_pipe(&result) {
+    // Counts that were cut off, or that nobody waits for, are no summary.
+    if only_stdin && matches!(result, Ok(Ended::InOrder)) {
         let summary = output::table(&rows(&handle.latest().tally), &catalog);
         write!(anstream::stderr(), "{summary}")?;
     }
@@ -82,9 +88,13 @@ pub fn run(config: Config, port: Port, log: Log, again: Again) -> anyhow::Result
     Ok(ExitCode::SUCCESS)
 }
 
-/// Whether the reader of standard output went away: then nobody is there for a summary, which would be wrong too.
-fn is_closed_pipe(result: &io::Result<()>) -> bool {
-    result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+/// How the daemon ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// Everything that was read is counted and written.
+    InOrder,
+    /// Something did not come to its end in time, or was not waited for.
+    AtOnce,
 }
 
 /// Takes the port.
@@ -127,6 +137,7 @@ struct Daemon {
     handle: Handle,
     reload: Reload,
     page: Page,
+    drain: Duration,
 }
 
 impl Daemon {
@@ -136,7 +147,7 @@ impl Daemon {
         listener: Option<TcpListener>,
         web: WebConfig,
         mut end: oneshot::Receiver<io::Result<()>>,
-    ) -> io::Result<()> {
+    ) -> io::Result<Ended> {
         let (stop_serving, stopped) = oneshot::channel::<()>();
         let (ask, mut asked) = mpsc::channel(1);
         let server = match listener {
@@ -164,7 +175,7 @@ impl Daemon {
                 request = self.signals.next() => match request {
                     Request::Stop(name) => match self.stop(name, end).await {
                         Some(result) => break result,
-                        None => return Ok(()),
+                        None => return Ok(Ended::AtOnce),
                     },
                     Request::Reload => {
                         self.reload.run("SIGHUP").await;
@@ -188,7 +199,7 @@ impl Daemon {
         if let Some(server) = server {
             server.await.map_err(io::Error::other)??;
         }
-        result
+        result.map(|()| Ended::InOrder)
     }
 
     /// Keeps the page there after the end of the input, for one more scrape.
@@ -207,13 +218,19 @@ impl Daemon {
         }
     }
 
-    /// Lets the reader read what is there, for as long as it may. A second signal does not wait for it: `None`.
+    /// Lets the reader read what is there, for as long as it may: `None` where it took longer, or where a second signal
+    /// did not wait for it.
     async fn stop(&mut self, name: &'static str, mut end: oneshot::Receiver<io::Result<()>>) -> Option<io::Result<()>> {
         systemd::stopping();
         tracing::info!(signal = name, "asked to end: reading what is there; a second signal ends at once");
         self.handle.stop();
+        let mut over = pin!(tokio::time::sleep(self.drain.saturating_add(GRACE)));
         loop {
             tokio::select! {
+                () = &mut over => {
+                    tracing::warn!("ended by the time to drain: what was not committed is read again at the next start");
+                    return None;
+                }
                 result = &mut end => {
                     tracing::info!("ended in good order");
                     return Some(result.unwrap_or(Ok(())));

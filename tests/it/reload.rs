@@ -254,3 +254,41 @@ fn the_state_is_written_to_the_log_when_asked() {
     assert_eq!(source["lag_bytes"].as_u64(), Some(52), "{dump:#}");
     assert!(!dump.to_string().contains("secret"));
 }
+
+/// A program whose standard output nobody reads, so that it never comes to its end.
+fn stuck(drain: &str) -> (Child, impl Iterator<Item = String>) {
+    let mut program = twdiag(&["--output", "json", "--listen", "none", "--log-format", "json", "--drain", drain]);
+    program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = program.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    std::thread::spawn(move || while stdin.write_all(errors(31005, 1000).as_bytes()).is_ok() {});
+    // Its first line shows that signals are listened to.
+    let mut first = [0];
+    std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut first).unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    (child, lines)
+}
+
+fn ask_to_end(child: &Child) {
+    kill_process(Pid::from_raw(child.id().cast_signed()).unwrap(), Signal::TERM).unwrap();
+}
+
+#[test]
+fn the_end_has_a_deadline() {
+    let (mut child, log) = stuck("0s");
+    ask_to_end(&child);
+    let said: Vec<String> = log.collect();
+    assert!(child.wait().unwrap().success());
+    assert!(said.last().unwrap().contains("ended by the time to drain"), "{said:#?}");
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let (mut child, mut log) = stuck("1h");
+    ask_to_end(&child);
+    assert!(log.any(|line| line.contains("asked to end")));
+    ask_to_end(&child);
+    let said: Vec<String> = log.collect();
+    assert!(child.wait().unwrap().success());
+    assert!(said.last().unwrap().contains("ended at once by a second signal"), "{said:#?}");
+}
