@@ -107,10 +107,21 @@ fn exchange_encrypted(stream: TcpStream, name: &str, host: &str, url: &Uri, dead
         .with_no_client_auth();
     let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
     let connection = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
-    match exchange(StreamOwned::new(connection, stream), host, url, deadline) {
-        Err(error) if wants_certificate(&error) => Ok(200),
+    let mut stream = StreamOwned::new(connection, stream);
+    match exchange(&mut stream, host, url, deadline) {
+        Err(error) if wants_certificate(&error) || has_asked_for_one(&mut stream) => Ok(200),
         answer => answer,
     }
+}
+
+/// Whether a server that closed while we were still writing had said before that it wants our certificate.
+fn has_asked_for_one(stream: &mut StreamOwned<ClientConnection, TcpStream>) -> bool {
+    while stream.conn.read_tls(&mut stream.sock).is_ok_and(|read| read > 0) {
+        if let Err(error) = stream.conn.process_new_packets() {
+            return wants_certificate(&io::Error::other(error));
+        }
+    }
+    false
 }
 
 fn wants_certificate(error: &io::Error) -> bool {
