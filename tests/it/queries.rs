@@ -30,9 +30,6 @@ const EMPTY: &[(&str, &str)] = &[
     ("alert TwdiagReloadFailed", "no reload failed"),
 ];
 
-/// Metrics that the page will have: they may be missing, and what asks for them may be empty.
-const COMING: [&str; 1] = ["twdiag_config_last_reload"];
-
 /// The labels that queries name, beside those of matchers.
 fn grouped(expression: &Expr, labels: &mut BTreeSet<String>) {
     let mut add = |modifier: &Option<LabelModifier>| {
@@ -82,11 +79,7 @@ fn check_names(place: &str, expression: &str, metrics: &BTreeMap<String, BTreeSe
     let (mut named, mut known) = (BTreeSet::new(), BTreeSet::new());
     selectors(&parsed, None, &mut |selector, _, _| {
         let name = selector.name.as_deref().unwrap_or_default();
-        let Some(labels) = metrics.get(name) else {
-            let coming = COMING.iter().any(|coming| name.starts_with(coming));
-            assert!(coming, "{place}: no metric {name} is there: {expression}");
-            return known.extend(["window", "category", "finding", "instance", "source", "le"].map(str::to_owned));
-        };
+        let Some(labels) = metrics.get(name) else { panic!("{place}: no metric {name} is there: {expression}") };
         for matcher in &selector.matchers.matchers {
             assert!(labels.contains(&matcher.name), "{place}: {name} has no label {}: {expression}", matcher.name);
         }
@@ -156,12 +149,10 @@ scrape_configs:
     for (place, expression) in &all {
         check_names(place, expression, &metrics);
         let reason = EMPTY.iter().find(|(empty, _)| empty == place).map(|(_, reason)| *reason);
-        let coming =
-            COMING.iter().any(|name| expression.contains(name) && !metrics.keys().any(|key| key.starts_with(name)));
-        let found = if coming { 0 } else { prometheus.settled(expression, reason.is_none()) };
+        let found = prometheus.settled(expression, reason.is_none());
         println!("{found:>4} series  {place}{}", reason.map_or(String::new(), |reason| format!(" (empty: {reason})")));
         println!("             {}", expression.split_whitespace().collect::<Vec<_>>().join(" "));
-        if (found == 0) != reason.is_some() && !coming {
+        if (found == 0) != reason.is_some() {
             wrong.push(format!("{found} series: {place}: {expression}"));
         }
     }

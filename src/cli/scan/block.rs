@@ -6,7 +6,7 @@ use std::ops::Range;
 /// How much is read at once, in bytes: it stays in the second-level cache until it is scanned.
 const READ: usize = 256 << 10;
 
-/// What memory pages are aligned to, in bytes. The kernel copies to such a place up to twice as fast as to any other,
+/// What memory pages are aligned to, in bytes. The kernel copies to such a place faster than to any other,
 /// and copying is most of what a pass costs: so every read goes to the same one, and what is left is moved before it.
 const PAGE: usize = 4096;
 
