@@ -55,6 +55,8 @@ pub struct Match<'a> {
     pub offset: u64,
     /// The same place, as an index into the scanned block.
     pub line_start: usize,
+    /// Offset in the source of the first byte of its record.
+    pub record: u64,
     /// The physical line that begins the record, with what a container wrapped around it.
     pub head: &'a [u8],
     /// The record as far as it was read, without container wrapping; not redacted.

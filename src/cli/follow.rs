@@ -9,8 +9,8 @@ use clap::CommandFactory;
 
 use super::{Global, pair};
 use crate::app::{self, Port};
-use crate::config::{Given, Listen, Number, Output, Time, WrittenSource};
-use crate::detect::Assume;
+use crate::config::{Given, Listen, Number, Output, Size, Time, WrittenSource};
+use crate::detect::{Assume, Encoding};
 use crate::logging::Log;
 use crate::output::escape;
 use crate::tail::StartAt;
@@ -39,6 +39,12 @@ pub struct Arguments {
     /// What generic codes are [default: nothing]
     #[arg(long, value_enum)]
     assume: Option<Assume>,
+    /// How bytes become text [default: auto]
+    #[arg(long, value_enum)]
+    encoding: Option<Encoding>,
+    /// How long a line is judged as a whole, 16KiB to 16MiB [default: 1MiB]
+    #[arg(long, value_name = "SIZE", value_parser = Size::of_line)]
+    line_limit: Option<Size>,
     /// Do not count and print this code (repeatable)
     #[arg(long, value_name = "CODE")]
     ignore: Vec<Number>,
@@ -142,6 +148,8 @@ impl Arguments {
         for source in &mut written.source {
             set(&mut source.start_at, self.start_at);
             set(&mut source.assume, self.assume);
+            set(&mut source.encoding, self.encoding);
+            set(&mut source.line_limit, self.line_limit);
             source.ignore.extend(&self.ignore);
         }
         set(&mut written.output, self.output);

@@ -16,12 +16,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::{Timestamp, Zoned};
-use memchr::memchr_iter;
 use serde_json::{Value, json};
 
 use super::Format;
 use crate::catalog::{Catalog, Category};
-use crate::detect::{Assume, Cursor, Decision, Detector, End, Scanner};
+use crate::detect::{Cursor, Decision, Detector, Encoding, End, Reading, Scanner};
 use crate::diagnose::{Report, Timeline, View};
 use crate::input;
 use crate::metrics;
@@ -52,6 +51,9 @@ pub struct Arguments {
     /// Scan the directories in directories too
     #[arg(long)]
     recursive: bool,
+    /// How bytes become text
+    #[arg(long, value_enum, default_value_t = Encoding::Auto)]
+    encoding: Encoding,
     /// How many files to read at once [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
@@ -186,9 +188,10 @@ pub fn run(arguments: &Arguments, detector: &Detector) -> anyhow::Result<ExitCod
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     let threads = arguments.threads.map_or_else(cores, usize::from);
     // Lines come in the order of their files and with their numbers: whoever prints them reads each file in one go.
-    let parts = parts::of(&inputs, threads > 1 && !lines);
+    let parts = parts::of(&inputs, arguments.encoding, threads > 1 && !lines);
     let pass = Pass {
         detector,
+        encoding: arguments.encoding,
         format: arguments.format,
         redacted: !arguments.no_redact,
         typed: arguments.findings,
@@ -268,6 +271,7 @@ pub fn run(arguments: &Arguments, detector: &Detector) -> anyhow::Result<ExitCod
 /// One run over all inputs: what its threads share.
 struct Pass<'a> {
     detector: &'a Detector,
+    encoding: Encoding,
     format: Format,
     redacted: bool,
     /// Whether matches stand among other objects.
@@ -295,7 +299,8 @@ impl Pass<'_> {
         std::thread::scope(|scope| {
             for _ in 0..threads.min(self.parts.len()) {
                 scope.spawn(|| {
-                    let mut reader = Reader { scanner: self.detector.scanner(Assume::Nothing), block: Block::new() };
+                    let scanner = self.detector.scanner_for(Reading { encoding: self.encoding, ..Reading::default() });
+                    let mut reader = Reader { scanner, block: Block::new() };
                     let seen = self.diagnosed.then(|| Timeline::new(Arc::clone(self.detector.findings())));
                     let mut sum = Sum { seen, ..Sum::default() };
                     loop {
@@ -344,6 +349,7 @@ impl Pass<'_> {
         let mut cursor = Cursor { head: part.start, offset: part.start, ..Cursor::default() };
         block.clear();
         let mut place = Place::default();
+        let mut encoding = self.encoding;
         // The heads of records that were counted and may still report further codes.
         let mut heads = BTreeSet::new();
         loop {
@@ -352,23 +358,25 @@ impl Pass<'_> {
             found.bytes += size as u64;
             let end = if size == 0 { End::Input } else { End::More };
             let (base, held) = (cursor.head, block.held());
-            let scanned = scanner.scan(held, &mut cursor, end, &mut |decision| match decision {
+            if base == 0 {
+                encoding = encoding.of(held);
+            }
+            let scanned = scanner.scan_as(encoding, held, &mut cursor, end, &mut |decision| match decision {
                 Decision::Rejected(rule) => *found.rejected.entry(rule).or_default() += 1,
                 Decision::Accepted(matched) => {
-                    let head = matched.head.as_ptr().addr().wrapping_sub(held.as_ptr().addr()) as u64;
-                    found.records += u64::from(heads.insert(base.wrapping_add(head)));
+                    found.records += u64::from(heads.insert(matched.record));
                     let time = matched.time(&self.now).map(|time| time.at);
                     found.codes.entry(matched.code).or_default().add(Count { total: 1, first: time, last: time });
                     if let Some(seen) = seen {
                         self.observe(seen, &matched, time, input, &path);
                     }
-                    let line = place.line(held, matched.line_start);
+                    let line = place.line(encoding, held, matched.line_start);
                     self.print(&matched, input, &path, line, printed);
                 }
             });
             found.lines += scanned.lines;
             found.truncated_lines += scanned.truncated_lines;
-            heads = heads.split_off(&cursor.head);
+            heads = heads.split_off(&cursor.open.first().map_or(cursor.head, |open| open.head.min(cursor.head)));
             if !printed.is_empty() && !offer(printed) {
                 return Ok(());
             }
@@ -376,7 +384,7 @@ impl Pass<'_> {
                 return read.map(drop);
             }
             let done = (cursor.head - base) as usize;
-            place.forget(block.held(), done);
+            place.forget(encoding, block.held(), done);
             block.forget(done);
         }
     }
@@ -418,8 +426,8 @@ struct Place {
 
 impl Place {
     /// The number, from 1, of the line that begins at `start`.
-    fn line(&mut self, block: &[u8], start: usize) -> u64 {
-        let newlines = |bytes| memchr_iter(b'\n', bytes).count() as u64;
+    fn line(&mut self, encoding: Encoding, block: &[u8], start: usize) -> u64 {
+        let newlines = |bytes| encoding.newlines(bytes);
         if start >= self.at {
             self.lines_before += newlines(&block[self.at..start]);
         } else {
@@ -430,8 +438,8 @@ impl Place {
     }
 
     /// Goes on in a block that lacks the first `done` bytes.
-    fn forget(&mut self, block: &[u8], done: usize) {
-        self.line(block, done);
+    fn forget(&mut self, encoding: Encoding, block: &[u8], done: usize) {
+        self.line(encoding, block, done);
         self.at = 0;
     }
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use toml::Spanned;
 
 use crate::catalog::Catalog;
-use crate::detect::{Detector, Rules, RulesError};
+use crate::detect::{Detector, Reading, Rules, RulesError};
 use crate::diagnose;
 use crate::logging;
 use crate::output::escape;
@@ -25,7 +25,7 @@ use crate::sandbox::Sandbox;
 use crate::tail::{Files, Input, Labels, Plan, Source};
 
 use checks::Checks;
-pub use values::{Listen, Number, Output, Time};
+pub use values::{Listen, Number, Output, Size, Time};
 use written::Texts;
 pub use written::{Source as WrittenSource, Written};
 
@@ -267,7 +267,7 @@ fn source(written: WrittenSource) -> Source {
     };
     Source {
         start_at: written.start_at,
-        assume: written.assume,
+        reading: Reading { assume: written.assume, encoding: written.encoding, line_limit: written.line_limit.0 },
         ignore: written.ignore.iter().map(|number| number.0).collect(),
         ..Source::new(written.name.get_ref(), input)
     }

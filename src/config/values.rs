@@ -3,6 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -95,6 +96,49 @@ impl fmt::Display for Time {
     }
 }
 
+/// A number of bytes, written with its unit: `64KiB`, `1MiB`; without one, bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size(pub usize);
+
+/// The units of a [`Size`], in bytes, the largest first.
+const SIZES: [(&str, usize); 4] = [("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1), ("", 1)];
+
+/// What an overlong line may be: less is not more than what is looked at around a number in one, and more is memory
+/// that each source takes twice over while it holds such a line.
+const LINE_LIMITS: RangeInclusive<usize> = 16 << 10..=16 << 20;
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Size, String> {
+        let (number, unit) = text.split_at(text.bytes().take_while(u8::is_ascii_digit).count());
+        let factor = SIZES.iter().find(|(name, _)| *name == unit).map(|(_, factor)| *factor);
+        let bytes = number.parse::<usize>().ok().zip(factor).and_then(|(number, factor)| number.checked_mul(factor));
+        bytes.map(Size).ok_or_else(|| format!("`{text}` is no size: give a whole number and its unit, 64KiB or 1MiB"))
+    }
+}
+
+impl Size {
+    /// How long a line may be.
+    ///
+    /// # Errors
+    /// What is no size, or out of bounds.
+    pub fn of_line(text: &str) -> Result<Size, String> {
+        let size: Size = text.parse()?;
+        let is_right = LINE_LIMITS.contains(&size.0);
+        let (least, most) = (Size(*LINE_LIMITS.start()), Size(*LINE_LIMITS.end()));
+        is_right.then_some(size).ok_or_else(|| format!("`{text}` is out of bounds: a line limit is {least} to {most}"))
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_whole = |(_, factor): &(&str, usize)| self.0.is_multiple_of(*factor);
+        let (unit, factor) = SIZES.into_iter().find(is_whole).unwrap_or(("B", 1));
+        write!(f, "{}{unit}", self.0 / factor)
+    }
+}
+
 /// A code of five digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Number(pub Code);
@@ -135,6 +179,14 @@ impl Value for Time {
 
     fn read(text: &str) -> Result<Time, String> {
         text.parse()
+    }
+}
+
+impl Value for Size {
+    const WHAT: &'static str = "a size with its unit, such as \"1MiB\"";
+
+    fn read(text: &str) -> Result<Size, String> {
+        Size::of_line(text)
     }
 }
 
@@ -203,6 +255,18 @@ impl<'de> Deserialize<'de> for Number {
     }
 }
 
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Size, D::Error> {
+        read(deserializer)
+    }
+}
+
+impl Serialize for Size {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl Serialize for Number {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_u32(self.0.get())
@@ -228,6 +292,18 @@ mod tests {
     #[track_caller]
     fn check(text: &str, shown: Option<&str>) {
         assert_eq!(text.parse::<Time>().ok().map(|time| time.to_string()).as_deref(), shown, "{text}");
+    }
+
+    #[test]
+    fn sizes_have_units_and_bounds() {
+        let of_line = |text: &str| Size::of_line(text).map(|size| size.to_string());
+        assert_eq!(of_line("1024KiB").as_deref(), Ok("1MiB"));
+        assert_eq!(of_line("65537").as_deref(), Ok("65537B"));
+        assert_eq!(of_line("16KiB").as_deref(), Ok("16KiB"));
+        assert_eq!(of_line("16MiB").as_deref(), Ok("16MiB"));
+        for bad in ["", "MiB", "-1MiB", "1.5MiB", "1 MiB", "1MB", "16383", "16777217B", "99999999999999999999MiB"] {
+            assert!(of_line(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

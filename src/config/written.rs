@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
-use super::values::{self, Listen, Number, Output, Time};
+use super::values::{self, Listen, Number, Output, Size, Time};
 use super::variables::{self, Lookup};
-use crate::detect::Assume;
+use crate::detect::{Assume, Encoding, LINE_LIMIT};
 use crate::logging;
 use crate::problem::{Problem, Problems};
 use crate::tail::StartAt;
@@ -165,6 +165,13 @@ pub struct Source {
     /// What generic codes in it are.
     #[serde(default)]
     pub assume: Assume,
+    /// How its bytes become text.
+    #[serde(default)]
+    pub encoding: Encoding,
+    /// How long a line is judged as a whole, in bytes of UTF-8: 16KiB to 16MiB.
+    #[serde(default = "default_line_limit")]
+    #[cfg_attr(test, schemars(with = "String"))]
+    pub line_limit: Size,
     /// Values of the labels that `labels` names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[cfg_attr(test, schemars(with = "BTreeMap<String, String>"))]
@@ -184,10 +191,16 @@ impl Source {
             exclude: Vec::new(),
             start_at: StartAt::default(),
             assume: Assume::default(),
+            encoding: Encoding::default(),
+            line_limit: default_line_limit(),
             labels: BTreeMap::new(),
             ignore: Vec::new(),
         }
     }
+}
+
+fn default_line_limit() -> Size {
+    Size(LINE_LIMIT)
 }
 
 /// The texts that values were written in, behind one another: a span is a place in one of them.

@@ -4,6 +4,7 @@
 //! [`Cursor::head`], and hands both to [`Scanner::scan`]; afterwards it may forget every byte
 //! before the new head. What the cursor holds is all that a restart needs.
 
+mod encoding;
 mod joining;
 mod numbers;
 mod records;
@@ -18,19 +19,18 @@ use crate::catalog::Catalog;
 use crate::diagnose;
 use crate::record::{Code, Match};
 
+pub use encoding::Encoding;
 pub(crate) use records::first_cut;
 pub use rules::{Rule, Rules, RulesError, Verdict};
 pub use scanner::Scanner;
 pub use time::{RecordTime, record_time};
 
-/// A line longer than this is judged piece by piece and counted as truncated, in bytes.
+/// A line longer than this is judged piece by piece and counted as truncated, in bytes of UTF-8, unless a source says
+/// otherwise.
 pub const LINE_LIMIT: usize = 1 << 20;
 
 /// A record never reaches further than this from its head, in bytes; a line that would begin beyond starts a new one.
 pub const RECORD_SPAN: usize = 64 << 10;
-
-/// A block of this size always lets [`Scanner::scan`] move on, in bytes.
-pub const BLOCK_NEED: usize = 2 * (LINE_LIMIT + RECORD_SPAN);
 
 /// What a source's configuration says of generic codes in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize)]
@@ -44,6 +44,23 @@ pub enum Assume {
     Twilio,
 }
 
+/// How the bytes of a source are to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// What generic codes in it are.
+    pub assume: Assume,
+    /// How its bytes become text.
+    pub encoding: Encoding,
+    /// What [`LINE_LIMIT`] is otherwise; not less than twice what is looked at around a number of an overlong line.
+    pub line_limit: usize,
+}
+
+impl Default for Reading {
+    fn default() -> Reading {
+        Reading { assume: Assume::default(), encoding: Encoding::default(), line_limit: LINE_LIMIT }
+    }
+}
+
 /// Where the reading of a file or stream stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
@@ -53,7 +70,7 @@ pub struct Cursor {
     pub offset: u64,
     /// The records between `head` and `offset` that may still grow, ascending by head.
     pub open: Vec<OpenRecord>,
-    /// Whether `offset` lies inside a line longer than [`LINE_LIMIT`].
+    /// Whether `offset` lies inside an overlong line.
     pub in_long_line: bool,
 }
 
@@ -93,7 +110,7 @@ pub enum Decision<'a> {
 pub struct Scanned {
     /// Line ends passed (and an unfinished last line at [`End::Input`]).
     pub lines: u64,
-    /// Lines longer than [`LINE_LIMIT`].
+    /// Overlong lines.
     pub truncated_lines: u64,
 }
 
@@ -133,6 +150,11 @@ impl Detector {
 
     /// A scanner for one thread, with buffers of its own.
     pub fn scanner(&self, assume: Assume) -> Scanner {
-        Scanner::new(self.clone(), assume)
+        self.scanner_for(Reading { assume, ..Reading::default() })
+    }
+
+    /// The same for bytes that are to be read in a way of their own.
+    pub fn scanner_for(&self, reading: Reading) -> Scanner {
+        Scanner::new(self.clone(), reading)
     }
 }

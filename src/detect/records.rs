@@ -5,9 +5,9 @@ use std::ops::Range;
 
 use memchr::{memchr, memrchr};
 
+use super::RECORD_SPAN;
 use super::joining::continues;
 use super::wrapping::{Dress, trim_end, unwrap};
-use super::{LINE_LIMIT, RECORD_SPAN};
 
 /// Lines of other streams that may stand between two lines of one record.
 const INTERLEAVED: usize = 32;
@@ -19,6 +19,8 @@ pub(super) struct Lines<'a> {
     pub(super) block: &'a [u8],
     /// Where the first line begins; what stands before belongs to a line that began earlier.
     pub(super) floor: usize,
+    /// A line longer than this is not judged as a whole, in bytes.
+    pub(super) limit: usize,
 }
 
 /// One physical line.
@@ -34,6 +36,8 @@ pub(super) struct Line {
     pub(super) partial: bool,
     /// What stands around the text.
     pub(super) dress: Dress,
+    /// Whether it is too long to be judged as a whole.
+    pub(super) is_long: bool,
 }
 
 /// The lines of one record, as far as the block holds them.
@@ -60,13 +64,6 @@ fn trails(before: &Line, line: &Line) -> bool {
     before.dress == Dress::Prefix && line.dress == Dress::Plain
 }
 
-impl Line {
-    /// Whether it is too long to be judged as a whole.
-    pub(super) fn is_long(&self) -> bool {
-        self.span.len() > LINE_LIMIT
-    }
-}
-
 impl Record {
     /// The first line.
     pub(super) fn head(&self) -> &Line {
@@ -89,9 +86,9 @@ impl Record {
 /// what begins there say together what one scan says. The first such place; `None` where the piece has none.
 ///
 /// The piece may begin anywhere, even inside a line.
-pub(crate) fn first_cut(piece: &[u8]) -> Option<usize> {
+pub(crate) fn first_cut(piece: &[u8], limit: usize) -> Option<usize> {
     let floor = memchr(b'\n', piece)? + 1;
-    let lines = Lines { block: piece, floor };
+    let lines = Lines { block: piece, floor, limit };
     let mut before = lines.at(floor);
     // Lines of one stream in a row: past as many as may interleave, no other stream's record goes on.
     let mut alone = 0;
@@ -102,7 +99,7 @@ pub(crate) fn first_cut(piece: &[u8]) -> Option<usize> {
         }
         alone = if line.stream == before.stream { alone + 1 } else { 0 };
         let is_clear = if line.stream == 0 { alone > 0 } else { alone > INTERLEAVED };
-        if is_clear && !before.is_long() && !line.is_long() && !lines.joins(&before, &line) {
+        if is_clear && !before.is_long && !line.is_long && !lines.joins(&before, &line) {
             return Some(line.span.start);
         }
         before = line;
@@ -115,9 +112,9 @@ impl<'a> Lines<'a> {
     pub(super) fn at(&self, start: usize) -> Line {
         let end = memchr(b'\n', &self.block[start..]).map_or(self.block.len(), |length| start + length + 1);
         let bytes = &self.block[start..end];
-        if bytes.len() > LINE_LIMIT {
+        if bytes.len() > self.limit {
             let text = start..start + trim_end(bytes).len();
-            return Line { span: start..end, text, stream: 0, partial: false, dress: Dress::Plain };
+            return Line { span: start..end, text, stream: 0, partial: false, dress: Dress::Plain, is_long: true };
         }
         let unwrapped = unwrap(bytes);
         Line {
@@ -126,6 +123,7 @@ impl<'a> Lines<'a> {
             stream: unwrapped.stream,
             partial: unwrapped.partial,
             dress: unwrapped.dress,
+            is_long: false,
         }
     }
 
@@ -203,7 +201,7 @@ impl<'a> Lines<'a> {
 
     fn joins(&self, before: &Line, line: &Line) -> bool {
         let text = &self.block[line.text.clone()];
-        !before.is_long() && !line.is_long() && (before.partial || continues(&self.whole(before), text))
+        !before.is_long && !line.is_long && (before.partial || continues(&self.whole(before), text))
     }
 
     /// The text of the program's line that ends with `line`: a container runtime may have cut it into parts.
@@ -213,7 +211,7 @@ impl<'a> Lines<'a> {
         if matches!(line.dress, Dress::Cri | Dress::Docker) {
             while let Some(before) = self.previous(&parts[parts.len() - 1], self.floor)
                 && before.partial
-                && !before.is_long()
+                && !before.is_long
                 && line.span.start - before.span.start < RECORD_SPAN
             {
                 parts.push(before);

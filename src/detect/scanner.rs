@@ -12,7 +12,7 @@ use super::numbers::numbers;
 use super::records::{Line, Lines, Record};
 use super::rules::{Judge, Outlook, Verdict};
 use super::wrapping::Dress;
-use super::{Assume, Cursor, Decision, Detector, End, LINE_LIMIT, OpenRecord, Scanned};
+use super::{Assume, Cursor, Decision, Detector, Encoding, End, OpenRecord, RECORD_SPAN, Reading, Scanned};
 use crate::record::{Code, Match};
 
 /// What stands in the lines that a container runtime left unfinished: CRI's tag, and the end of Docker's text.
@@ -25,7 +25,7 @@ static PARTIAL: LazyLock<[Finder<'static>; 2]> =
 #[derive(Debug)]
 pub struct Scanner {
     detector: Detector,
-    assume: Assume,
+    reading: Reading,
     judge: Judge,
     /// The text of a record whose lines do not stand side by side.
     text: Vec<u8>,
@@ -38,11 +38,11 @@ pub struct Scanner {
 }
 
 impl Scanner {
-    pub(super) fn new(detector: Detector, assume: Assume) -> Scanner {
+    pub(super) fn new(detector: Detector, reading: Reading) -> Scanner {
         let judge = Judge::new(&detector.rules);
         Scanner {
             detector,
-            assume,
+            reading,
             judge,
             text: Vec::new(),
             starts: Vec::new(),
@@ -54,8 +54,7 @@ impl Scanner {
     /// Judges the complete lines of a block and moves the cursor past them.
     ///
     /// `block` begins at `cursor.head` and holds everything read since. Decisions of one record come in the
-    /// order of its numbers. Any bytes are valid. A block of [`BLOCK_NEED`](super::BLOCK_NEED) bytes always
-    /// moves the cursor.
+    /// order of its numbers. Any bytes are valid. A block of [`Scanner::block_need`] bytes always moves the cursor.
     pub fn scan(&mut self, block: &[u8], cursor: &mut Cursor, end: End, on: &mut impl FnMut(Decision<'_>)) -> Scanned {
         let mut scanned = Scanned::default();
         self.judge.forget_place();
@@ -73,8 +72,12 @@ impl Scanner {
             End::More | End::Pause => memrchr(b'\n', &block[fresh..]).map_or(fresh, |at| fresh + at + 1),
         };
         scanned.lines += u64::from(limit > fresh && block[limit - 1] != b'\n');
-        self.scan_lines(Lines { block: &block[..limit], floor }, cursor, base, fresh, end, on, &mut scanned);
-        if block.len() - limit > LINE_LIMIT {
+        let is_cut = block.len() - limit > self.reading.line_limit;
+        let lines = Lines { block: &block[..limit], floor, limit: self.reading.line_limit };
+        // An overlong line goes on with no record: what is open before it is over.
+        let end_of_lines = if is_cut && end == End::More { End::Pause } else { end };
+        self.scan_lines(lines, cursor, base, fresh, end_of_lines, on, &mut scanned);
+        if is_cut {
             scanned.truncated_lines += 1;
             cursor.in_long_line = true;
             cursor.open = vec![OpenRecord { head: base + limit as u64, ..OpenRecord::default() }];
@@ -83,11 +86,21 @@ impl Scanner {
         scanned
     }
 
+    /// How the bytes that it scans are to be read.
+    pub fn reading(&self) -> Reading {
+        self.reading
+    }
+
+    /// A block of so many bytes, in this encoding, always lets a scan move on.
+    pub fn block_need(&self, encoding: Encoding) -> usize {
+        2 * (self.reading.line_limit + RECORD_SPAN) * encoding.unit() as usize
+    }
+
     /// Each number of a record, and the rule that decides about it once the whole record is known.
     pub fn decisions(&mut self, record: &[u8]) -> Vec<(Range<usize>, Code, Option<usize>)> {
         let rules = &self.detector.rules;
         self.judge.forget_place();
-        self.judge.begin_record(self.assume == Assume::Twilio, rules);
+        self.judge.begin_record(self.reading.assume == Assume::Twilio, rules);
         let mut decisions = Vec::new();
         for number in numbers(record, 0) {
             let code = code_at(record, &number);
@@ -132,7 +145,7 @@ impl Scanner {
         }
         if limit > fresh {
             let mut parts = partial_lines(&lines, fresh).into_iter().peekable();
-            let long = long_lines(lines.block, fresh);
+            let long = long_lines(lines.block, fresh, lines.limit);
             scanned.truncated_lines += long;
             let mut numbers = numbers(lines.block, fresh);
             for number in numbers.by_ref() {
@@ -152,7 +165,8 @@ impl Scanner {
         if end == End::Input {
             still_open.clear();
         } else if limit > fresh {
-            for line in lines.last_of_streams() {
+            // An overlong line was judged to its end, and nothing goes on with it.
+            for line in lines.last_of_streams().into_iter().filter(|line| !line.is_long) {
                 let head = lines.head(line.clone(), self.floor_of(&line));
                 let head = base + head.span.start as u64;
                 if still_open.iter().all(|open| open.head != head) {
@@ -194,7 +208,7 @@ impl Scanner {
             }
         }
         let line = lines.containing(number.start);
-        if line.is_long() {
+        if line.is_long {
             let mut open = OpenRecord { head: base + line.span.start as u64, ..OpenRecord::default() };
             for number in numbers(&lines.block[..line.span.end], line.span.start) {
                 self.judge_in_window(lines.block, &line.span, number, base, &mut open, on);
@@ -248,7 +262,7 @@ impl Scanner {
         on: &mut impl FnMut(Decision<'_>),
     ) {
         let block = lines.block;
-        let Scanner { detector, judge, text, starts, assume, rejected, .. } = self;
+        let Scanner { detector, judge, text, starts, reading, rejected, .. } = self;
         let rules = &detector.rules;
         let contiguous = record.lines.len() == 1 || record.head().stream == 0;
         starts.clear();
@@ -268,7 +282,7 @@ impl Scanner {
             }
             text
         };
-        judge.begin_record(*assume == Assume::Twilio, rules);
+        judge.begin_record(reading.assume == Assume::Twilio, rules);
         let accepts = |rule: Option<usize>| rule.is_some_and(|rule| rules.all()[rule].verdict == Verdict::Accept);
         let mut undecided = Vec::new();
         let mut accept = |number: Range<usize>, index: usize, rule: usize, counted: &mut Vec<Code>| {
@@ -279,6 +293,7 @@ impl Scanner {
                 code,
                 rule,
                 offset: base + line.span.start as u64,
+                record: base + record.head().span.start as u64,
                 line_start: line.span.start,
                 head: &block[record.head().span.clone()],
                 text,
@@ -371,15 +386,15 @@ fn code_at(text: &[u8], number: &Range<usize>) -> Code {
     Code::new(value).expect("five digits without a leading zero")
 }
 
-/// Lines that begin at `from` or later and are too long to be judged as a whole; one look for each [`LINE_LIMIT`].
-fn long_lines(block: &[u8], from: usize) -> u64 {
+/// Lines that begin at `from` or later and are too long to be judged as a whole; one look for each `limit`.
+fn long_lines(block: &[u8], from: usize, limit: usize) -> u64 {
     let (mut found, mut at) = (0, from);
-    while block.len() - at > LINE_LIMIT {
-        at += match memrchr(b'\n', &block[at..at + LINE_LIMIT]) {
+    while block.len() - at > limit {
+        at += match memrchr(b'\n', &block[at..at + limit]) {
             Some(last) => last + 1,
             None => {
                 found += 1;
-                memchr(b'\n', &block[at + LINE_LIMIT..]).map_or(block.len() - at, |rest| LINE_LIMIT + rest + 1)
+                memchr(b'\n', &block[at + limit..]).map_or(block.len() - at, |rest| limit + rest + 1)
             }
         };
     }

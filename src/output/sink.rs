@@ -337,8 +337,17 @@ mod tests {
     fn take(output: &mut Output) -> io::Result<Delivery> {
         let text: &[u8] = b"ConnectionError (31005): x";
         let code = Code::new(31005).unwrap();
-        let matched =
-            Match { code, rule: 0, offset: 0, line_start: 0, head: text, text, escaped: false, number: 17..22 };
+        let matched = Match {
+            code,
+            rule: 0,
+            offset: 0,
+            record: 0,
+            line_start: 0,
+            head: text,
+            text,
+            escaped: false,
+            number: 17..22,
+        };
         let seen = Timestamp::UNIX_EPOCH;
         let sighting = Sighting { source: "a", path: "a", line: None, seen, matched: &matched };
         output.take(&sighting, &Zoned::now())

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustix::fs::{OFlags, SeekFrom};
 
-use crate::detect::{BLOCK_NEED, Cursor, Decision, End, Scanned, Scanner};
+use crate::detect::{Cursor, Decision, Encoding, End, Scanned, Scanner};
 use crate::state::{Checkpoint, Fingerprint, Identity, Place};
 
 /// How much is read at once, in bytes; more where one line needs it.
@@ -275,8 +275,10 @@ impl Followed {
             }
         }
         self.behind = true;
+        let encoding = encoding_of(file, scanner)?;
         if cursor.offset == 0 && size > 0 {
             let start = data_start(file, size, block)?;
+            let start = start - start % encoding.unit();
             *cursor = Cursor { head: start, offset: start, ..Cursor::default() };
             self.known.head = fingerprint(file, 0, start.min(HEAD))?;
         }
@@ -294,7 +296,7 @@ impl Followed {
             }
             let at_end = start + read as u64 >= size;
             let end = if at_end && is_silence { End::Pause } else { End::More };
-            let scanned = scanner.scan(&block[(cursor.head - start) as usize..], cursor, end, on);
+            let scanned = scanner.scan_as(encoding, &block[(cursor.head - start) as usize..], cursor, end, on);
             let fresh = &block[held..(cursor.offset - start) as usize];
             if self.known.head.length == before && before < HEAD {
                 self.known.head.extend(&fresh[..fresh.len().min((HEAD - before) as usize)]);
@@ -312,7 +314,7 @@ impl Followed {
                 break;
             }
             // A block in which nothing ended must grow to hold the line.
-            want = if cursor.offset == before { (want * 2).min(BLOCK_NEED) } else { READ };
+            want = if cursor.offset == before { (want * 2).min(scanner.block_need(encoding)) } else { READ };
         }
         if self.known.start.length < START.min(size) {
             self.known.start = fingerprint(file, 0, size.min(START))?;
@@ -331,13 +333,15 @@ impl Followed {
         let Some(file) = &self.file else { return Ok((0, Scanned::default())) };
         let (before, start) = (self.known.cursor.offset, self.known.cursor.head);
         let left = self.known.size.saturating_sub(start);
-        block.resize(usize::try_from(left).unwrap_or(BLOCK_NEED).min(BLOCK_NEED), 0);
+        let encoding = encoding_of(file, scanner)?;
+        let need = scanner.block_need(encoding);
+        block.resize(usize::try_from(left).unwrap_or(need).min(need), 0);
         let read = read_at(file, block, start)?;
         block.truncate(read);
         if start + read as u64 <= before {
             return Ok((0, Scanned::default()));
         }
-        let scanned = scanner.scan(block, &mut self.known.cursor, End::Input, on);
+        let scanned = scanner.scan_as(encoding, block, &mut self.known.cursor, End::Input, on);
         let file = self.file.take();
         if let Some(file) = &file {
             self.learn(file)?;
@@ -359,6 +363,17 @@ pub(super) fn open_same(path: &Path, identity: Identity) -> io::Result<File> {
         return Ok(file);
     }
     Err(io::Error::new(io::ErrorKind::NotFound, "another file stands there by now"))
+}
+
+/// How a file's bytes become text; read anew each time, so that nothing needs to be kept of it.
+pub(super) fn encoding_of(file: &File, scanner: &Scanner) -> io::Result<Encoding> {
+    let configured = scanner.reading().encoding;
+    if configured != Encoding::Auto {
+        return Ok(configured);
+    }
+    let mut start = [0; 2];
+    let read = read_at(file, &mut start, 0)?;
+    Ok(configured.of(&start[..read]))
 }
 
 /// Where the first byte stands that is not NUL: a writer that does not append leaves a hole where a file was emptied.

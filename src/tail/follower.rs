@@ -187,14 +187,14 @@ impl Follower {
             match &source.input {
                 Input::Files(files) => {
                     let track = if let Some(mut track) = old.remove(&source.name) {
-                        track.change(files, source.start_at, source.assume, detector);
+                        track.change(files, source.start_at, source.reading, detector);
                         track
                     } else {
                         let (known, parked) =
                             std::mem::take(&mut self.parked).into_iter().partition(|known| known.source == source.name);
                         self.parked = parked;
                         let is_seen = self.seen.contains(&source.name);
-                        let way = (source.start_at, source.assume);
+                        let way = (source.start_at, source.reading);
                         let of = (&source.name, files);
                         Track::new(of, way, &self.own, detector, known, is_seen, self.counts.now)
                     };
@@ -202,7 +202,7 @@ impl Follower {
                 }
                 Input::Stdin if self.stdin.is_none() => {
                     self.stdin = Some(self.streams.len());
-                    self.streams.push(Stream::new(&source.name, "-", detector, source.assume));
+                    self.streams.push(Stream::new(&source.name, "-", detector, source.reading));
                 }
                 Input::Stdin => {}
             }
@@ -211,7 +211,7 @@ impl Follower {
         for stream in &mut self.streams {
             let source = plan.sources.iter().find(|source| source.name == stream.source);
             stream.is_followed = source.is_some();
-            stream.change(detector, source.map(|source| source.assume).unwrap_or_default());
+            stream.change(detector, source.map(|source| source.reading).unwrap_or_default());
         }
         self.parked.extend(old.values().flat_map(|track| track.checkpoints().cloned()));
         if self.counts.detector.findings() != detector.findings() {
@@ -360,9 +360,9 @@ impl Follower {
 
     /// Takes up a stream; its number is what [`Follower::feed`] asks for.
     pub fn begin_stream(&mut self, source: &Arc<str>, path: &Path) -> usize {
-        let assume = self.plan.sources.iter().find(|of| of.name == *source).map(|of| of.assume).unwrap_or_default();
+        let reading = self.plan.sources.iter().find(|of| of.name == *source).map(|of| of.reading).unwrap_or_default();
         let path = path.display().to_string();
-        self.streams.push(Stream::new(source, &path, &self.counts.detector, assume));
+        self.streams.push(Stream::new(source, &path, &self.counts.detector, reading));
         self.streams.len() - 1
     }
 

@@ -27,7 +27,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::detect::Assume;
+use crate::detect::Reading;
 use crate::record::Code;
 
 pub use counts::Sink;
@@ -82,8 +82,8 @@ pub struct Source {
     pub input: Input,
     /// Where to begin in files that are there when it is first seen.
     pub start_at: StartAt,
-    /// What generic codes in it are.
-    pub assume: Assume,
+    /// How its bytes are to be read.
+    pub reading: Reading,
     /// Codes that are neither counted nor printed where it reports them.
     pub ignore: BTreeSet<Code>,
 }
@@ -100,7 +100,7 @@ impl Source {
             name: name.into(),
             input,
             start_at: StartAt::default(),
-            assume: Assume::default(),
+            reading: Reading::default(),
             ignore: BTreeSet::new(),
         }
     }

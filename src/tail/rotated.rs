@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read};
 
-use crate::detect::{BLOCK_NEED, Cursor, Decision, End, Scanned, Scanner};
+use crate::detect::{Cursor, Decision, End, Scanned, Scanner};
 use crate::state::Fingerprint;
 
 use super::file::{Beginning, HEAD};
@@ -174,15 +174,17 @@ impl Archive {
         scanner: &mut Scanner,
         on: &mut impl FnMut(Decision<'_>),
     ) -> io::Result<Scanned> {
+        let encoding = scanner.reading().encoding.of(&self.beginning()?.bytes);
+        let need = scanner.block_need(encoding) as u64;
         let mut content = self.content()?;
         io::copy(&mut (&mut content).take(cursor.head), &mut io::sink())?;
         let (mut block, mut total) = (Vec::new(), Scanned::default());
         loop {
-            let read = (&mut content).take(BLOCK_NEED as u64).read_to_end(&mut block)?;
+            let read = (&mut content).take(need).read_to_end(&mut block)?;
             let head = cursor.head;
             // An archive ends for good: what stands in it without a line end is complete.
             let end = if read == 0 { End::Input } else { End::More };
-            let scanned = scanner.scan(&block, cursor, end, on);
+            let scanned = scanner.scan_as(encoding, &block, cursor, end, on);
             total.lines += scanned.lines;
             total.truncated_lines += scanned.truncated_lines;
             block.drain(..(cursor.head - head) as usize);

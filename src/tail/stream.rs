@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::counts::Counts;
-use crate::detect::{Assume, Cursor, Detector, End, Scanner};
+use crate::detect::{Cursor, Detector, Encoding, End, Reading, Scanner};
 
 /// How long nothing comes until what is undecided is rejected.
 const SILENCE: Duration = Duration::from_millis(500);
@@ -18,6 +18,8 @@ pub(super) struct Stream {
     /// As matches show it.
     path: String,
     scanner: Scanner,
+    /// As configured, or as it began.
+    encoding: Encoding,
     held: Vec<u8>,
     cursor: Cursor,
     /// Since when nothing came; `None` once that was judged.
@@ -25,12 +27,13 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) fn new(source: &Arc<str>, path: &str, detector: &Detector, assume: Assume) -> Stream {
+    pub(super) fn new(source: &Arc<str>, path: &str, detector: &Detector, reading: Reading) -> Stream {
         Stream {
             source: Arc::clone(source),
             is_followed: true,
             path: path.to_owned(),
-            scanner: detector.scanner(assume),
+            scanner: detector.scanner_for(reading),
+            encoding: reading.encoding,
             held: Vec::new(),
             cursor: Cursor::default(),
             waiting_since: None,
@@ -38,17 +41,24 @@ impl Stream {
     }
 
     /// Judges what comes from now on in another way; what is open of a record goes on under the new rules.
-    pub(super) fn change(&mut self, detector: &Detector, assume: Assume) {
-        self.scanner = detector.scanner(assume);
+    pub(super) fn change(&mut self, detector: &Detector, reading: Reading) {
+        if reading.encoding != Encoding::Auto {
+            self.encoding = reading.encoding;
+        }
+        self.scanner = detector.scanner_for(reading);
     }
 
     /// Judges the next bytes. After [`End::Input`] what comes next begins anew.
     pub(super) fn feed(&mut self, bytes: &[u8], end: End, counts: &mut Counts) -> io::Result<()> {
         self.held.extend_from_slice(bytes);
+        if self.cursor.head == 0 {
+            self.encoding = self.scanner.reading().encoding.of(&self.held);
+        }
         self.waiting_since = (end == End::More).then_some(counts.now);
         let before = (self.cursor.head, self.cursor.offset);
         let mut on = counts.recorder(&self.source, &self.path);
-        let scanned = self.scanner.scan(&self.held, &mut self.cursor, end, &mut |decision| on.decide(decision));
+        let (held, cursor) = (&self.held, &mut self.cursor);
+        let scanned = self.scanner.scan_as(self.encoding, held, cursor, end, &mut |decision| on.decide(decision));
         on.result?;
         self.held.drain(..(self.cursor.head - before.0) as usize);
         counts.judged(&self.source, self.cursor.offset - before.1, scanned);

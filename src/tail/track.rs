@@ -17,7 +17,7 @@ use super::counts::Counts;
 use super::discover::{Listing, directory_of};
 use super::file::{self, Followed, Turn};
 use super::{Files, Own, StartAt, rotated};
-use crate::detect::{Assume, Detector, Scanner};
+use crate::detect::{Detector, Reading, Scanner};
 use crate::mounts::Mounts;
 use crate::state::{Checkpoint, Identity, Place};
 use crate::tally::Rotation;
@@ -85,7 +85,7 @@ impl Track {
     /// Goes on from what is known of a source's files.
     pub(super) fn new(
         (source, inputs): (&Arc<str>, &Files),
-        (start_at, assume): (StartAt, Assume),
+        (start_at, reading): (StartAt, Reading),
         own: &Arc<Own>,
         detector: &Detector,
         known: Vec<Checkpoint>,
@@ -101,7 +101,7 @@ impl Track {
             inputs: inputs.clone(),
             start_at,
             own: Arc::clone(own),
-            scanner: detector.scanner(assume),
+            scanner: detector.scanner_for(reading),
             resumed: is_seen.then_some(now),
             files,
             wanted: rotated.into_iter().map(|file| Wanted::new(file, None, now)).collect(),
@@ -124,9 +124,9 @@ impl Track {
     }
 
     /// Follows other paths from now on, in another way; what is known of files stays known.
-    pub(super) fn change(&mut self, inputs: &Files, start_at: StartAt, assume: Assume, detector: &Detector) {
+    pub(super) fn change(&mut self, inputs: &Files, start_at: StartAt, reading: Reading, detector: &Detector) {
         (self.inputs, self.start_at) = (inputs.clone(), start_at);
-        self.scanner = detector.scanner(assume);
+        self.scanner = detector.scanner_for(reading);
         self.listing.forget();
     }
 
@@ -337,8 +337,10 @@ impl Track {
             // Another may have stood there and gone since the last look.
             self.rotations.insert(directory_of(path).to_owned(), counts.now);
         }
-        let offset = if is_first && self.start_at == StartAt::End { status.len() } else { 0 };
-        let file = Followed::begin(path, &self.source, file::open_same(path, identity)?, offset, counts.now)?;
+        let opened = file::open_same(path, identity)?;
+        let unit = file::encoding_of(&opened, &self.scanner)?.unit();
+        let offset = if is_first && self.start_at == StartAt::End { status.len() / unit * unit } else { 0 };
+        let file = Followed::begin(path, &self.source, opened, offset, counts.now)?;
         self.listing.watch(directory_of(&file.known.resolved));
         self.files.push(file);
         counts.soil();

@@ -11,6 +11,7 @@ mod dashboards;
 mod demo;
 mod doctor;
 mod dresses;
+mod encoding;
 mod diagnose;
 mod explain;
 mod follow;

@@ -70,7 +70,7 @@ impl Scanner {
         let window = number.start.saturating_sub(WINDOW).max(line.start)..(number.end + WINDOW).min(line.end);
         let text = &block[window.clone()];
         let number = number.start - window.start..number.end - window.start;
-        self.judge.begin_record(self.assume == Assume::Twilio, rules);
+        self.judge.begin_record(self.reading.assume == Assume::Twilio, rules);
         match self.judge.outlook(rules, text, 0, &number, entry) {
             Outlook::Nothing(_) if entry.is_none() => return,
             Outlook::Nothing(rule) => return on(Decision::Rejected(rule)),
@@ -90,6 +90,7 @@ impl Scanner {
                     code,
                     rule,
                     offset,
+                    record: offset,
                     line_start,
                     head: text,
                     text,

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::catalog::Catalog;
 use crate::detect::Rules;
-use crate::detect::first_cut;
 use crate::detect::joining::continues;
+use crate::detect::{LINE_LIMIT, first_cut};
 
 static RULES: LazyLock<(Rules, Vec<Option<regex::bytes::Regex>>)> = LazyLock::new(|| {
     let rules = Rules::embedded();
@@ -32,6 +32,28 @@ enum Said {
 
 /// Scans `input` as a follower would that reads it in pieces of these sizes.
 fn scan_in_pieces(input: &[u8], sizes: &[usize]) -> (Vec<Said>, Scanned) {
+    SCANNER.with_borrow_mut(|scanner| scan_in_pieces_by(scanner, Encoding::Utf8, input, sizes))
+}
+
+fn scan_in_pieces_by(scanner: &mut Scanner, encoding: Encoding, input: &[u8], sizes: &[usize]) -> (Vec<Said>, Scanned) {
+    scan_reads(scanner, encoding, input, reads(input.len(), sizes))
+}
+
+/// How much was read each time by a reader of pieces of these sizes, in turn; the last time all of it.
+fn reads(length: usize, sizes: &[usize]) -> impl Iterator<Item = usize> {
+    let ends = sizes.iter().cycle().scan(0usize, |read, size| {
+        *read = read.saturating_add(*size);
+        Some(*read)
+    });
+    ends.take_while(move |read| *read < length).chain([length])
+}
+
+fn scan_reads(
+    scanner: &mut Scanner,
+    encoding: Encoding,
+    input: &[u8],
+    reads: impl Iterator<Item = usize>,
+) -> (Vec<Said>, Scanned) {
     let mut cursor = Cursor::default();
     let mut total = Scanned::default();
     let mut said = Vec::new();
@@ -41,21 +63,14 @@ fn scan_in_pieces(input: &[u8], sizes: &[usize]) -> (Vec<Said>, Scanned) {
             Decision::Rejected(rule) => Said::Rejected(rule),
         });
     };
-    SCANNER.with_borrow_mut(|scanner| {
-        let mut read = 0;
-        let mut sizes = sizes.iter().cycle();
-        loop {
-            read = (read + sizes.next().copied().unwrap_or(usize::MAX).max(1)).min(input.len());
-            let end = if read == input.len() { End::Input } else { End::More };
-            let scanned = scanner.scan(&input[cursor.head as usize..read], &mut cursor, end, &mut on);
-            total.lines += scanned.lines;
-            total.truncated_lines += scanned.truncated_lines;
-            assert!(cursor.head <= cursor.offset && cursor.offset as usize <= read);
-            if end == End::Input {
-                break;
-            }
-        }
-    });
+    let mut reads = reads.peekable();
+    while let Some(read) = reads.next() {
+        let end = if reads.peek().is_none() { End::Input } else { End::More };
+        let scanned = scanner.scan_as(encoding, &input[cursor.head as usize..read], &mut cursor, end, &mut on);
+        total.lines += scanned.lines;
+        total.truncated_lines += scanned.truncated_lines;
+        assert!(cursor.head <= cursor.offset && cursor.offset as usize <= read);
+    }
     assert_eq!(cursor.offset as usize, input.len());
     said.sort();
     (said, total)
@@ -137,6 +152,80 @@ fn judges_overlong_lines_piece_by_piece() {
 }
 
 #[test]
+fn an_overlong_line_that_ends_a_block_counts_once() {
+    let input = "ConnectionError (31005): a ".repeat(LINE_LIMIT / 20) + "\nnext\n";
+    let whole = scan_in_pieces(input.as_bytes(), &[usize::MAX]);
+    assert!(matches!(whole.0[..], [Said::Accepted { offset: 0, code: 31005, .. }]), "{}", whole.0.len());
+    assert_eq!(scan_in_pieces(input.as_bytes(), &[LINE_LIMIT, input.len() - LINE_LIMIT - 5, 5]), whole);
+}
+
+#[test]
+fn an_overlong_line_ends_the_record_before_it() {
+    let record = "device failed {\n  code: 30003,\n  by: 'Twilio'\n}\n";
+    let input = record.to_owned() + &"x".repeat(2 * LINE_LIMIT) + "\n";
+    let (whole, scanned) = scan_in_pieces(input.as_bytes(), &[usize::MAX]);
+    assert_eq!(scanned, Scanned { lines: 5, truncated_lines: 1 });
+    assert!(matches!(whole[..], [Said::Accepted { offset: 16, code: 30003, .. }]), "{whole:?}");
+    for sizes in [[record.len(), 300_000], [1_000_003, 500_000]] {
+        assert_eq!(scan_in_pieces(input.as_bytes(), &sizes), (whole.clone(), scanned), "{sizes:?}");
+    }
+}
+
+/// A scanner with another line limit, and with everything else as it is.
+fn limited(line_limit: usize) -> Scanner {
+    let detector = SCANNER.with_borrow(|scanner| scanner.detector.clone());
+    detector.scanner_for(Reading { line_limit, ..Reading::default() })
+}
+
+/// What a text says in UTF-16 is what it says in UTF-8, where as much of it was read each time.
+#[track_caller]
+fn check_utf16(text: &str, sizes: &[usize], scanner: &mut Scanner) {
+    let orders = [(Encoding::Utf16Le, u16::to_le_bytes as fn(u16) -> [u8; 2]), (Encoding::Utf16Be, u16::to_be_bytes)];
+    for (encoding, order) in orders {
+        let stored: Vec<u8> = text.encode_utf16().flat_map(order).collect();
+        let reads: Vec<usize> = reads(stored.len(), sizes).collect();
+        // Where each character begins in both; what was read of a character is not read of it in UTF-8.
+        let mut places = vec![(0, 0)];
+        for character in text.chars() {
+            let (stored, plain) = places[places.len() - 1];
+            places.push((stored + 2 * character.len_utf16(), plain + character.len_utf8()));
+        }
+        let plain_of = |read: &usize| places[places.partition_point(|(stored, _)| stored <= read) - 1].1;
+        let plain_reads = reads.iter().map(plain_of).collect::<Vec<_>>();
+        let (mut expected, scanned) = scan_reads(scanner, Encoding::Utf8, text.as_bytes(), plain_reads.into_iter());
+        for said in &mut expected {
+            if let Said::Accepted { offset, .. } = said {
+                let at = places.binary_search_by_key(&(*offset as usize), |(_, plain)| *plain).unwrap();
+                *offset = places[at].0 as u64;
+            }
+        }
+        expected.sort();
+        assert_eq!(scan_reads(scanner, encoding, &stored, reads.into_iter()), (expected, scanned), "{encoding:?}");
+    }
+}
+
+#[test]
+fn utf16_is_judged_in_overlong_lines_too() {
+    let filler = "é😀x€".repeat(3000);
+    let text = format!(
+        "half 31005\nConnectionError (31005): a {filler} ConnectionError (31005): BusyHere (31486): b {filler}\nnext BusyHere (31486)\n"
+    );
+    for size in [16_001, 40_000, usize::MAX] {
+        check_utf16(&text, &[size], &mut limited(16 << 10));
+    }
+}
+
+#[test]
+fn half_a_unit_at_the_end_says_nothing() {
+    let text = "ConnectionError (31005): a";
+    let stored: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).chain([b'3']).collect();
+    let mut scanner = limited(LINE_LIMIT);
+    let (said, scanned) = scan_in_pieces_by(&mut scanner, Encoding::Utf16Le, &stored, &[7]);
+    assert!(matches!(said[..], [Said::Accepted { offset: 0, code: 31005, .. }]), "{said:?}");
+    assert_eq!(scanned.lines, 1);
+}
+
+#[test]
 fn decides_what_is_open_when_nothing_comes() {
     let input = b"device failed {\n  code: 30003,\n";
     let mut cursor = Cursor::default();
@@ -209,6 +298,46 @@ proptest! {
     }
 
     #[test]
+    fn utf16_says_what_utf8_says(
+        pieces in prop::collection::vec(0..PIECES.len() + 3, 0..40),
+        sizes in prop::collection::vec(1usize..200, 1..8),
+    ) {
+        let odd = ["😀 ", "é\n", "\u{a3c}\u{10a}\u{fffd}"];
+        let text: String =
+            pieces.into_iter().map(|piece| PIECES.get(piece).unwrap_or(&odd[piece % odd.len()])).copied().collect();
+        check_utf16(&text, &sizes, &mut limited(LINE_LIMIT));
+    }
+
+    #[test]
+    fn any_units_are_valid(
+        units in prop::collection::vec(prop_oneof![any::<u16>(), Just(0xd83d), Just(0xde00), Just(0xa), Just(0x33), Just(0x30)], 0..300),
+        odd in any::<bool>(),
+        sizes in prop::collection::vec(1usize..200, 1..8),
+    ) {
+        let mut stored: Vec<u8> = units.iter().flat_map(|unit| unit.to_be_bytes()).collect();
+        stored.extend(odd.then_some(b'3'));
+        let mut scanner = limited(LINE_LIMIT);
+        let whole = scan_in_pieces_by(&mut scanner, Encoding::Utf16Be, &stored, &[usize::MAX]);
+        prop_assert_eq!(scan_in_pieces_by(&mut scanner, Encoding::Utf16Be, &stored, &sizes), whole);
+    }
+
+    #[test]
+    fn another_encoding_than_before_is_valid(
+        input in prop::collection::vec(prop_oneof![Just(0), Just(b'\n'), Just(b'3'), Just(b'1')], 0..300),
+        encodings in prop::collection::vec(
+            prop::sample::select(vec![Encoding::Utf8, Encoding::Utf16Le, Encoding::Utf16Be]), 1..5),
+        size in 1usize..100,
+    ) {
+        let (mut scanner, mut cursor, mut read) = (limited(LINE_LIMIT), Cursor::default(), 0);
+        for encoding in encodings.into_iter().cycle().take(10) {
+            let before = cursor.offset;
+            read = (read + size).min(input.len());
+            scanner.scan_as(encoding, &input[cursor.head as usize..read], &mut cursor, End::More, &mut |_| {});
+            prop_assert!(cursor.head <= cursor.offset && before <= cursor.offset && cursor.offset <= read as u64);
+        }
+    }
+
+    #[test]
     fn parts_say_what_the_whole_says(
         pieces in prop::collection::vec((0..PIECES.len(), 1usize..40), 1..30),
         places in prop::collection::vec(0usize..4000, 1..5),
@@ -216,7 +345,7 @@ proptest! {
         let input: String = pieces.into_iter().map(|(piece, times)| PIECES[piece].repeat(times)).collect();
         let input = input.as_bytes();
         let whole = scan_in_pieces(input, &[usize::MAX]);
-        let mut cuts: Vec<usize> = places.into_iter().filter_map(|at| Some(at + first_cut(input.get(at..)?)?)).collect();
+        let mut cuts: Vec<usize> = places.into_iter().filter_map(|at| Some(at + first_cut(input.get(at..)?, LINE_LIMIT)?)).collect();
         cuts.extend([0, input.len()]);
         cuts.sort_unstable();
         let (mut said, mut total) = (Vec::new(), Scanned::default());
@@ -242,10 +371,34 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn a_smaller_line_limit_is_held_in_any_chunking(
+        pieces in prop::collection::vec((0..PIECES.len(), 1usize..30), 0..12),
+        sizes in prop::collection::vec(1usize..2000, 1..8),
+    ) {
+        let input: String = pieces
+            .into_iter()
+            .map(|(piece, times)| PIECES[piece].trim_end_matches('\n').repeat(1 + times * times) + "\n")
+            .collect();
+        let mut scanner = limited(16 << 10);
+        let mut said = |sizes: &[usize]| {
+            let (said, scanned) = scan_in_pieces_by(&mut scanner, Encoding::Utf8, input.as_bytes(), sizes);
+            let mut counts = std::collections::BTreeMap::new();
+            said.into_iter().for_each(|said| *counts.entry(said).or_insert(0) += 1);
+            (counts, scanned)
+        };
+        let whole = said(&[usize::MAX]);
+        prop_assert_eq!(said(&sizes), whole);
+    }
+}
+
 /// What a scan accepts, by reading line after line and trying rule after rule.
 fn reference(input: &[u8]) -> Vec<Said> {
     let (catalog, (rules, patterns)) = (Catalog::embedded(), &*RULES);
-    let lines = Lines { block: input, floor: 0 };
+    let lines = Lines { block: input, floor: 0, limit: LINE_LIMIT };
     let mut all: Vec<Line> = Vec::new();
     while let Some(start) = all.last().map_or(Some(0), |line| Some(line.span.end)).filter(|start| *start < input.len())
     {
