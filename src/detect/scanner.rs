@@ -35,6 +35,8 @@ pub struct Scanner {
     rejected: Vec<Option<usize>>,
     /// Lines that were judged as parts of a record before the scan came to them, ascending.
     covered: Vec<Range<usize>>,
+    /// Where the last plain one of those records ends.
+    plain_end: usize,
 }
 
 impl Scanner {
@@ -48,6 +50,7 @@ impl Scanner {
             starts: Vec::new(),
             rejected: Vec::new(),
             covered: Vec::new(),
+            plain_end: 0,
         }
     }
 
@@ -125,6 +128,7 @@ impl Scanner {
     ) {
         let limit = lines.block.len();
         self.covered.clear();
+        self.plain_end = 0;
         let mut still_open = Vec::new();
         for mut open in std::mem::take(&mut cursor.open) {
             if open.head < base + lines.floor as u64 {
@@ -213,6 +217,7 @@ impl Scanner {
             for number in numbers(&lines.block[..line.span.end], line.span.start) {
                 self.judge_in_window(lines.block, &line.span, number, base, &mut open, on);
             }
+            self.plain_end = line.span.end;
             self.covered.push(line.span);
             return;
         }
@@ -364,6 +369,7 @@ impl Scanner {
         if record.head().stream == 0 {
             self.covered.clear();
             self.covered.push(start..record.end());
+            self.plain_end = record.end();
         } else {
             self.covered.retain(|span| span.end + super::RECORD_SPAN > start);
             self.covered.extend(record.lines.iter().map(|line| line.span.clone()));
@@ -372,11 +378,8 @@ impl Scanner {
 
     /// How far back the record of `line` may reach: not into a plain record that was judged.
     fn floor_of(&self, line: &Line) -> usize {
-        // A bare line that was judged as a part of a wrapped record reaches back to that record's head.
-        if line.stream != 0 || self.covered.contains(&line.span) {
-            return 0;
-        }
-        self.covered.iter().map(|span| span.end).filter(|end| *end <= line.span.start).max().unwrap_or(0)
+        // A bare line behind a wrapped one may be a part of its record, which reaches back to that record's head.
+        if line.stream != 0 || self.plain_end > line.span.start { 0 } else { self.plain_end }
     }
 }
 

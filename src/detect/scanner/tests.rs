@@ -128,6 +128,18 @@ fn keeps_streams_apart() {
 }
 
 #[test]
+fn a_bare_line_belongs_to_one_record_whatever_stands_between() {
+    let input = "a-1  | Error {\nb-1  |   at twilio (x.js:31005:1)\na-1  | Error {\n  code: 20403,\n\tat com.twilio.x(C.java:31005)\nnext\n";
+    check(input, &[(64, 20403)]);
+    for read in 1..input.len() {
+        assert_eq!(
+            scan_in_pieces(input.as_bytes(), &[read, input.len()]),
+            scan_in_pieces(input.as_bytes(), &[usize::MAX])
+        );
+    }
+}
+
+#[test]
 fn joins_bare_lines_to_the_prefixed_one_before() {
     check(
         "2026-01-01T00:00:00Z web1 dialer: failed {\n  code: 31008,\n  name: 'CallCancelledError' }\n",
