@@ -50,6 +50,8 @@ fn follows(before: &[u8], line: &[u8]) -> bool {
         Some(b'>') if end.ends_with(b"->") || end.ends_with(b"=>") => true,
         _ if end.ends_with(b"/errors") => true,
         _ if is_rest_error(before) => true,
+        // Yii and others print an exception's code on a line of its own.
+        _ if line.starts_with(b"Code: ") => memmem::find(before, b"Exception: ").is_some(),
         _ if line.starts_with(b"Traceback (most recent call last)") => is_head(before),
         _ if is_exception(line) => (is_head(before) && before[0] != b'{') || is_traceback_line(before),
         _ => match (yaml_key(before), yaml_key(line)) {
@@ -226,6 +228,7 @@ mod tests {
             &[0, 4],
         );
         check("\u{1b}[31mError\u{1b}[39m {\n  code: 1\n}", &[0]);
+        check("[error] RestException: [HTTP 400] Unable\nCode: 21602\nCode: 21602", &[0, 2]);
     }
 
     #[test]
