@@ -62,7 +62,7 @@ pub fn run(config: Config, port: Port, log: Log, again: Again) -> anyhow::Result
         // Whoever keeps the state says so, and tries again.
         tracing::debug!(directory = %state.display(), %error, "the state directory cannot be made");
     }
-    config.sandbox.enforce()?;
+    config.sandbox.clone().with_readable(&web.files()).enforce()?;
     let (sink, drain) = printer(config.output, config.findings, only_stdin, &config.detector)?;
     let (handle, thread) = tail::start(config.plan.clone(), &config.detector, sink)?;
     let (ended, end) = oneshot::channel();
@@ -74,8 +74,7 @@ pub fn run(config: Config, port: Port, log: Log, again: Again) -> anyhow::Result
     })?;
     let catalog = Arc::clone(config.detector.catalog());
     let reload = Reload::new(&config, again, log, handle.clone());
-    let drain = config.plan.drain;
-    let daemon = Daemon { signals, handle: handle.clone(), reload, page: config.page, drain };
+    let daemon = Daemon { signals, handle: handle.clone(), reload, page: config.page };
     let result = runtime.block_on(daemon.serve(listener, web, end));
     // A second signal does not wait for what hangs.
     runtime.shutdown_background();
@@ -137,7 +136,6 @@ struct Daemon {
     handle: Handle,
     reload: Reload,
     page: Page,
-    drain: Duration,
 }
 
 impl Daemon {
@@ -204,7 +202,7 @@ impl Daemon {
 
     /// Keeps the page there after the end of the input, for one more scrape.
     async fn linger(&mut self) {
-        let time = self.page.linger;
+        let time = self.reload.times.linger;
         if time.is_zero() || self.page.listen == Listen::None {
             return;
         }
@@ -224,7 +222,7 @@ impl Daemon {
         systemd::stopping();
         tracing::info!(signal = name, "asked to end: reading what is there; a second signal ends at once");
         self.handle.stop();
-        let mut over = pin!(tokio::time::sleep(self.drain.saturating_add(GRACE)));
+        let mut over = pin!(tokio::time::sleep(self.reload.times.drain.saturating_add(GRACE)));
         loop {
             tokio::select! {
                 () = &mut over => {

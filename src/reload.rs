@@ -95,8 +95,25 @@ impl Fixed {
     }
 }
 
+/// How long things take that only the end does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// Reading, after the request to stop.
+    pub drain: Duration,
+    /// Serving the page, after the end of standard input.
+    pub linger: Duration,
+}
+
+impl Times {
+    fn of(config: &Config) -> Times {
+        Times { drain: config.plan.drain, linger: config.page.linger }
+    }
+}
+
 /// What a reload changes, and what it is compared with.
 pub struct Reload {
+    /// How long things take that only the end does.
+    pub times: Times,
     /// The files whose change asks for one.
     pub watch: Watch,
     again: Again,
@@ -111,6 +128,7 @@ impl Reload {
     /// Of the daemon that runs this configuration.
     pub fn new(config: &Config, again: Again, log: Log, handle: Handle) -> Reload {
         Reload {
+            times: Times::of(config),
             watch: Watch::new(config.watched.clone()),
             again,
             handle,
@@ -160,6 +178,7 @@ impl Reload {
         config.warn();
         self.fixed.compare(&Fixed::of(&config));
         self.log.change(&config.log.0);
+        self.times = Times::of(&config);
         self.watch.follow(config.watched);
         let had_stdin = self.sources.iter().any(|source| source.input == Input::Stdin);
         let mut plan = Plan { sources: Vec::new(), ..config.plan.clone() };

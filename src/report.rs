@@ -8,7 +8,7 @@ use maud::{Markup, html};
 
 use crate::catalog::{Catalog, Category};
 use crate::diagnose::{Finding, History};
-use crate::output::Row;
+use crate::output::{Row, escape};
 use crate::page::{self, Explained, categories, clock, count, grouped, size};
 
 /// What a scan found.
@@ -159,8 +159,8 @@ fn files(files: &[File]) -> Markup {
                     @for file in files {
                         tr {
                             th scope="row" {
-                                (file.path)
-                                @if let Some(error) = &file.error { br; span .bad { "not read to its end: " (error) } }
+                                (escape(&file.path))
+                                @if let Some(error) = &file.error { br; span .bad { "not read to its end: " (escape(error)) } }
                             }
                             td .n { (grouped(file.lines)) }
                             td .n { (size(file.bytes)) }

@@ -39,6 +39,22 @@ pub enum Enforced {
 }
 
 impl Sandbox {
+    /// Lets these files be read, also once others stand in their places: what is renewed is made beside them, and what
+    /// a link leads to beside its target.
+    #[must_use]
+    pub fn with_readable(mut self, files: &[PathBuf]) -> Sandbox {
+        if let Some(read) = &mut self.read {
+            for file in files {
+                let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
+                let target = std::fs::canonicalize(&file).ok();
+                read.extend([Some(file), target].iter().flatten().filter_map(|file| file.parent().map(Path::to_owned)));
+            }
+            read.sort_unstable();
+            read.dedup();
+        }
+        self
+    }
+
     /// Gives up the other rights, for this thread and those that it starts. What is not there cannot be allowed:
     /// a path is stood for by the nearest directory above that exists, where it is to be written.
     ///

@@ -1,7 +1,7 @@
 //! `healthcheck`: asks the running daemon whether it lives, for container runtimes without curl.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,23 +13,61 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{AlertDescription, ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
 
+use crate::config::{Given, Listen};
+
 /// How long the answer may take, in all. Container runtimes give up after 30 seconds unless told otherwise.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Whom to ask.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// What to ask; of https, the certificate is not verified, as nothing secret is sent
-    #[arg(long, default_value = "http://127.0.0.1:9853/healthz")]
-    url: Uri,
+    /// What to ask; of https, the certificate is not verified, as nothing secret is sent [default: /healthz where
+    /// `--config` says that the page is served, else http://127.0.0.1:9853/healthz]
+    #[arg(long)]
+    url: Option<Uri>,
 }
 
 /// Asks; exit code 1 where the answer is no, or none.
 ///
 /// # Errors
-/// A URL that cannot be asked, and those of standard error.
-pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let url = &arguments.url;
+/// A URL that cannot be asked, a configuration that cannot be read or serves no page, and those of standard error.
+pub fn run(arguments: &Arguments, given: &Given) -> anyhow::Result<ExitCode> {
+    let urls = match &arguments.url {
+        Some(url) => vec![url.clone()],
+        None => configured(given)?,
+    };
+    let mut said = Vec::new();
+    for url in &urls {
+        match answer(url)? {
+            Ok(200..=299) => return Ok(ExitCode::SUCCESS),
+            Ok(status) => said.push(format!("{url} answers {status}")),
+            Err(error) => said.push(format!("{url} does not answer: {error}")),
+        }
+    }
+    for said in said {
+        writeln!(anstream::stderr(), "twdiag: {said}")?;
+    }
+    Ok(ExitCode::from(1))
+}
+
+/// Where the configuration says that the page is. One behind a web configuration is encrypted or not: whichever answers
+/// lives, whatever that file says by now.
+fn configured(given: &Given) -> anyhow::Result<Vec<Uri>> {
+    let Listen::At(mut address) = given.written.listen else {
+        bail!("the configuration serves no page (listen = \"none\"): nothing can be asked");
+    };
+    // A process that listens everywhere listens here.
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    let schemes: &[&str] = if given.written.web_config.is_some() { &["https", "http"] } else { &["http"] };
+    schemes.iter().map(|scheme| Ok(format!("{scheme}://{address}/healthz").parse()?)).collect()
+}
+
+/// The status of the answer to a URL.
+fn answer(url: &Uri) -> anyhow::Result<io::Result<u16>> {
     let encrypted = match url.scheme_str() {
         Some("http") => false,
         Some("https") => true,
@@ -37,20 +75,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     };
     let host = url.host().with_context(|| format!("{url} names no host"))?;
     let port = url.port_u16().unwrap_or(if encrypted { 443 } else { 80 });
-    match ask(host, port, encrypted, url) {
-        Ok(200..=299) => Ok(ExitCode::SUCCESS),
-        Ok(status) => {
-            writeln!(anstream::stderr(), "twdiag: {url} answers {status}")?;
-            Ok(ExitCode::from(1))
-        }
-        Err(error) => {
-            writeln!(anstream::stderr(), "twdiag: {url} does not answer: {error}")?;
-            Ok(ExitCode::from(1))
-        }
-    }
+    Ok(ask(host, port, encrypted, url))
 }
 
-/// The status of the answer.
 fn ask(host: &str, port: u16, encrypted: bool, url: &Uri) -> io::Result<u16> {
     let deadline = Instant::now() + PATIENCE;
     let bare = host.trim_start_matches('[').trim_end_matches(']');

@@ -167,7 +167,9 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let command = match arguments.command {
         None => return follow::run(&arguments.follow, &arguments.global),
         // Asked every few seconds: no rules are compiled for it.
-        Some(Command::Healthcheck(healthcheck)) => return healthcheck::run(&healthcheck),
+        Some(Command::Healthcheck(healthcheck)) => {
+            return healthcheck::run(&healthcheck, &Given::read(arguments.global.config.as_deref())?);
+        }
         Some(Command::Completions { shell }) => {
             clap_complete::generate(shell, &mut Arguments::command(), "twdiag", &mut std::io::stdout());
             return Ok(ExitCode::SUCCESS);

@@ -243,7 +243,7 @@ pub fn run(arguments: &Arguments, detector: &Detector) -> anyhow::Result<ExitCod
             undated: told.undated,
             catalog,
         });
-        replace(path, &page).with_context(|| format!("cannot write {}", path.display()))?;
+        replace(path, &page).with_context(|| format!("cannot write {}", output::shown(path)))?;
     }
     if let Some(path) = &arguments.textfile {
         let page = metrics::render_counts(Arc::new(snapshot(&sum, detector, pass.now.timestamp())))?;

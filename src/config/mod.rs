@@ -9,6 +9,7 @@ mod values;
 mod variables;
 mod written;
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -150,11 +151,10 @@ impl Given {
         let (state, web_config) = (written.state.map(Spanned::into_inner), written.web_config.map(Spanned::into_inner));
         let files: Vec<PathBuf> =
             self.file.into_iter().chain(inner(written.catalog)).chain(inner(written.rules)).collect();
-        let readable = (!written.sandbox.read.is_empty()).then(|| {
-            // What is read again at a reload may be replaced by then: its directory is what stays.
-            let again = files.iter().chain(&web_config).filter_map(|file| absolute(file).parent().map(Path::to_owned));
-            inner(written.sandbox.read).into_iter().chain(again).collect()
-        });
+        let sandbox = Sandbox {
+            write: state.iter().cloned().collect(),
+            read: (!written.sandbox.read.is_empty()).then(|| inner(written.sandbox.read)),
+        };
         Ok(Config {
             detector,
             page: Page {
@@ -166,7 +166,7 @@ impl Given {
             output: written.output,
             findings: written.findings,
             log: (written.log_level, written.log_format),
-            sandbox: Sandbox { write: state.iter().cloned().collect(), read: readable },
+            sandbox: sandbox.with_readable(&files),
             watched: if written.watch_config { files } else { Vec::new() },
             plan: Plan {
                 state,
@@ -187,8 +187,9 @@ impl Given {
     /// The embedded catalogue and rules with the files laid over them; nothing where one of those is wrong.
     fn detector(&self, checks: &mut Checks<'_>) -> Option<Detector> {
         let mut catalog = Catalog::embedded();
+        let is_confined = !self.written.sandbox.read.is_empty();
         for path in &self.written.catalog {
-            let Some((shown, text)) = read_named(path, checks) else { continue };
+            let Some((shown, text)) = read_named(path, is_confined, checks) else { continue };
             match catalog.layer(&shown, &text) {
                 Ok(layered) => {
                     for conflict in layered.conflicts {
@@ -207,7 +208,8 @@ impl Given {
                 catalog.recategorise(code, category);
             }
         }
-        let files: Vec<_> = self.written.rules.iter().filter_map(|path| read_named(path, checks)).collect();
+        let files: Vec<_> =
+            self.written.rules.iter().filter_map(|path| read_named(path, is_confined, checks)).collect();
         let rules = match Rules::layered(&files) {
             Ok(rules) => Some(rules),
             Err(RulesError::Problems(wrong)) => {
@@ -232,17 +234,20 @@ impl Given {
     }
 }
 
-/// A file that the configuration names, by its path and text.
-fn read_named(path: &Spanned<PathBuf>, checks: &mut Checks<'_>) -> Option<(String, String)> {
+/// A file that the configuration names, by its path and text; the process may be confined to some directories by now.
+fn read_named(path: &Spanned<PathBuf>, is_confined: bool, checks: &mut Checks<'_>) -> Option<(String, String)> {
     let shown = path.get_ref().display().to_string();
     match std::fs::read_to_string(path.get_ref()) {
         Ok(text) => Some((shown, text)),
         Err(error) => {
-            checks.wrong(
-                &path.span(),
-                format!("cannot read `{shown}`: {error}"),
-                "name a file that is there, and readable",
-            );
+            let help = match error.kind() {
+                // Nothing widens a sandbox once a process is in it.
+                ErrorKind::PermissionDenied if is_confined => {
+                    "let the user read it; where twdiag runs, `[sandbox] read` may have shut it out: restart it then"
+                }
+                _ => "name a file that is there, and readable",
+            };
+            checks.wrong(&path.span(), format!("cannot read `{shown}`: {error}"), help);
             None
         }
     }

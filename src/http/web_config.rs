@@ -81,6 +81,11 @@ impl WebConfig {
         self.latest().tls.is_some()
     }
 
+    /// The files that it is read from, again whenever one of them changes.
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.file.iter().flat_map(|file| file.held().stamps.clone()).map(|stamp| stamp.path).collect()
+    }
+
     /// Whether a client needs a password or a certificate.
     pub fn is_protected(&self) -> bool {
         self.latest().protection().iter().skip(1).any(|(is_there, _)| *is_there)

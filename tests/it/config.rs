@@ -39,8 +39,10 @@ fn every_bad_input_has_its_message() {
 
 #[test]
 fn every_shipped_configuration_can_be_used() {
-    for entry in std::fs::read_dir("config").unwrap() {
-        let path = entry.unwrap().path();
+    let shipped = std::fs::read_dir("config").unwrap().map(|entry| entry.unwrap().path());
+    // What a package installs and a pod mounts.
+    let packed = ["debian/twdiag.toml", "kubernetes/sidecar/twdiag.toml", "kubernetes/daemonset/twdiag.toml"];
+    for path in shipped.chain(packed.map(|name| Path::new("deploy").join(name))) {
         if path.extension().is_some_and(|extension| extension == "toml") {
             let mut check = twdiag(&["check", "--config", path.to_str().unwrap()]);
             let output = check.env_clear().output().unwrap();

@@ -165,8 +165,38 @@ fn check(name: &str) {
             _ => {}
         }
     }
+    check_report(&mark, original.as_bytes());
     // No label, and nothing else of the page, comes out of a line.
     assert!(!SHOWN.metrics.contains(&mark) && !SHOWN.metrics.contains("evil"), "{}", SHOWN.metrics);
+}
+
+/// The report of a log in which a record is the first evidence of a finding, in a file of a hostile name.
+fn report(record: &[u8]) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let [log, report] = [NAME, "report.html"].map(|name| directory.path().join(name));
+    let calls: String = (0..6)
+        .flat_map(|call| [(call, "ConnectionError (31005)"), (call, "MediaConnectionError (53405)")])
+        .map(|(call, error)| format!("2026-11-22T10:00:0{}Z ERROR CA{call:032x} {error}: lost\n", call + 1))
+        .collect();
+    std::fs::write(&log, [b"2026-11-22T10:00:00Z ERROR ", record, b"\n", calls.as_bytes()].concat()).unwrap();
+    let [log, path] = [&log, &report].map(|path| path.to_str().unwrap());
+    let output = run(&["scan", log, "--report", path], b"");
+    assert!(output.status.success(), "{}", stderr(&output));
+    std::fs::read_to_string(report).unwrap()
+}
+
+/// A report without an attack in it.
+static HARMLESS: LazyLock<String> = LazyLock::new(|| report(b"ConnectionError (31005): x"));
+
+/// The report shows the attack, as text: it has no tag and no attribute that one without it lacks.
+#[track_caller]
+fn check_report(mark: &str, record: &[u8]) {
+    let shown = report(record);
+    check_harmless(&shown);
+    assert!(shown.contains("Clients lose the network") && shown.contains(mark), "{shown}");
+    for sign in ['<', '>', '"'] {
+        assert_eq!(shown.matches(sign).count(), HARMLESS.matches(sign).count(), "{sign}: {shown}");
+    }
 }
 
 #[test]

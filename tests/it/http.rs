@@ -683,6 +683,33 @@ fn healthcheck_tells_whether_the_daemon_lives() {
 }
 
 #[test]
+fn healthcheck_asks_where_the_configuration_serves() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("twdiag.toml");
+    let ask = |configuration: &str| {
+        std::fs::write(&path, configuration).unwrap();
+        let output = run(&["healthcheck", "--config", path.to_str().unwrap()], b"");
+        (output.status.code(), stderr(&output))
+    };
+    let lives = (Some(0), String::new());
+    let serving = Serving::start(&[LOG]);
+    let (_, port) = serving.address.rsplit_once(':').unwrap();
+    assert_eq!(ask(&format!("listen = \"{}\"\n", serving.address)), lives);
+    assert_eq!(ask(&format!("listen = \"0.0.0.0:{port}\"\n")), lives, "everywhere is here too");
+    // Whatever became of the web configuration since: who lives is not killed for it.
+    assert_eq!(ask(&format!("listen = \"{}\"\nweb_config = \"/nowhere\"\n", serving.address)), lives);
+    let web = Web::new(TLS);
+    let encrypted = web.serve();
+    assert_eq!(ask(&format!("listen = \"{}\"\nweb_config = \"web.yml\"\n", encrypted.address)), lives);
+    let (code, said) = ask(&format!("listen = \"{}\"\n", encrypted.address));
+    assert_eq!(code, Some(1), "{said}");
+    let (code, said) = ask("listen = \"none\"\n");
+    assert!(code == Some(2) && said.contains("serves no page"), "{said}");
+    let (code, said) = ask("lissen = \"none\"\n");
+    assert!(code == Some(2) && said.contains("did you mean `listen`?"), "{said}");
+}
+
+#[test]
 fn the_end_answers_what_was_asked_and_does_not_wait_for_the_rest() {
     let mut serving = Serving::start(&[LOG]);
     let mut idle = connect(&serving.address);

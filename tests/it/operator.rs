@@ -30,13 +30,17 @@ struct Operator {
 
 impl Operator {
     fn log(&mut self, lines: u64) {
+        self.log_to(LOG, lines);
+    }
+
+    fn log_to(&mut self, path: &str, lines: u64) {
         let first = self.logged;
         let text: String = (first..first + lines)
             .map(|number| {
                 format!("INFO call {number} took 31005ms\nERROR call {number}: ConnectionError (31005): lost\n")
             })
             .collect();
-        let output = self.machine.feed(&format!("cat >> {LOG}"), text.as_bytes());
+        let output = self.machine.feed(&format!("cat >> {path}"), text.as_bytes());
         assert!(output.status.success());
         self.logged += lines;
     }
@@ -126,6 +130,21 @@ fn an_operator_installs_breaks_mends_rotates_renews_kills_upgrades_and_removes()
     assert!(operator.machine.log().contains("in a sandbox"), "{}", operator.machine.log());
     let doctor = operator.machine.ok("twdiag doctor --config /etc/twdiag/twdiag.toml");
     assert!(doctor.contains("ok   listen"), "{doctor}");
+
+    // Add a source by a reload: nothing is restarted, what ran goes on, and what the new one counts is exact too.
+    let started = operator.property("ExecMainStartTimestampMonotonic");
+    operator
+        .machine
+        .ok("install -d -m 0750 -g adm /var/log/sms && install -m 0640 -g adm /dev/null /var/log/sms/app.log");
+    let more = "\n[[source]]\nname = \"sms\"\npaths = [\"/var/log/sms/*.log\"]\nstart_at = \"beginning\"\n";
+    operator.machine.put("/etc/twdiag/twdiag.toml", format!("{configuration}{more}").as_bytes());
+    operator.machine.ok("systemctl reload twdiag");
+    operator.log_to("/var/log/sms/app.log", 4);
+    operator.log(2);
+    operator.is_exact("with a source that a reload added");
+    let of_sms = operator.machine.ok(&format!("{} | grep '^twilio_errors_total.*source=\"sms\"'", operator.page));
+    assert_eq!(of_sms.lines().map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum::<u64>(), 4);
+    assert_eq!(operator.property("ExecMainStartTimestampMonotonic"), started, "nothing was restarted");
 
     // Rotate with the real logrotate, twice in each way.
     for (way, directives) in [

@@ -24,6 +24,11 @@ struct Daemon {
 
 impl Daemon {
     fn start(configuration: &str, options: &[&str]) -> Daemon {
+        Daemon::start_after(configuration, options, |_| ()).0
+    }
+
+    /// The same, with what is found out before the page is served.
+    fn start_after<T>(configuration: &str, options: &[&str], find: impl Fn(&Daemon) -> T) -> (Daemon, T) {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("logs")).unwrap();
         write(&directory, configuration);
@@ -40,10 +45,11 @@ impl Daemon {
             }
         });
         let mut daemon = Daemon { directory, serving: Serving { child, address: String::new() }, events };
+        let found = find(&daemon);
         let event = daemon.wait_for("metrics on http");
         let message = event["message"].as_str().unwrap();
         daemon.serving.address = message.split_once("://").unwrap().1.trim_end_matches("/metrics").to_owned();
-        daemon
+        (daemon, found)
     }
 
     /// The next event with this message.
@@ -189,14 +195,91 @@ fn a_bad_configuration_keeps_the_old_one_and_says_so() {
 #[test]
 fn what_needs_a_restart_says_so() {
     let daemon = Daemon::start(ONE, &[]);
-    daemon.reload(&format!("state = \"elsewhere\"\nenable_reload = true\n{ONE}"));
-    let mut keys = Vec::new();
-    for _ in 0..2 {
-        keys.push(daemon.wait_for("needs a restart")["key"].as_str().unwrap().to_owned());
+    daemon.reload(&format!(
+        "state = \"elsewhere\"\nweb_config = \"web.yml\"\nenable_reload = true\nwatch_config = true\nfindings = true\n\
+         linger = \"1h\"\ndrain = \"1s\"\nannounce = \"1s\"\nuncatalogued = 1\n\
+         log_level = \"debug\"\n[sandbox]\nread = [\"logs\"]\n{ONE}"
+    ));
+    let expected = ["state", "web_config", "enable_reload", "watch_config", "findings", "sandbox.read"];
+    for key in expected {
+        assert_eq!(daemon.wait_for("needs a restart")["key"], key);
     }
-    assert_eq!(keys, ["state", "enable_reload"]);
     daemon.wait_for("the configuration was read again");
     assert!(!daemon.directory.path().join("elsewhere").exists());
+}
+
+/// Whether this kernel confines processes; what is tried without is said.
+fn is_confined(daemon: &Daemon) -> bool {
+    let event = daemon.wait_for("sandbox");
+    let is_confined = event["message"] == "in a sandbox";
+    if !is_confined {
+        println!("not tried: {}", event["message"]);
+    }
+    is_confined
+}
+
+#[test]
+fn a_sandbox_refuses_what_lies_outside() {
+    let outside = tempfile::tempdir().unwrap();
+    let (secret, other) = (outside.path().join("secret.log"), outside.path().join("state"));
+    fs::create_dir(&other).unwrap();
+    fs::write(&secret, errors(31005, 7)).unwrap();
+    let configuration = format!("state = \"state\"\n[sandbox]\nread = [\"logs\"]\n{ONE}");
+    let (daemon, is_confined) = Daemon::start_after(&configuration, &[], is_confined);
+    if !is_confined {
+        return;
+    }
+    append(&daemon.log("a.log"), &errors(31005, 2));
+    daemon.wait_until("what lies inside", |daemon| daemon.count("31005", "a") == 2);
+    // A link leads nowhere that its path does not.
+    std::os::unix::fs::symlink(&secret, daemon.log("a-link.log")).unwrap();
+    assert!(daemon.wait_for("cannot be read")["error"].as_str().unwrap().contains("ermission denied"));
+    daemon.wait_until("the refused read", |daemon| daemon.value("twdiag_read_errors_total{source=\"a\"}") == Some(1.0));
+    assert_eq!(daemon.count("31005", "a"), 2);
+    // A state directory that is moved elsewhere is not followed there, and nothing counted is lost by that.
+    let state = daemon.directory.path().join("state");
+    fs::rename(&state, daemon.directory.path().join("old")).unwrap();
+    std::os::unix::fs::symlink(&other, &state).unwrap();
+    append(&daemon.log("a.log"), &errors(31005, 3));
+    daemon.wait_until("the refused write", |daemon| daemon.value("twdiag_state_write_errors_total") > Some(0.0));
+    daemon.wait_until("what is counted", |daemon| daemon.count("31005", "a") == 5);
+    assert_eq!(fs::read_dir(&other).unwrap().count(), 0);
+}
+
+#[test]
+fn a_certificate_outside_the_roots_is_renewed_inside_a_sandbox() {
+    let certificates = tempfile::tempdir().unwrap();
+    let [live, archive] = ["live", "archive"].map(|name| certificates.path().join(name));
+    for (directory, name) in [(&archive, "1"), (&archive, "2")] {
+        fs::create_dir_all(directory).unwrap();
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        fs::write(directory.join(format!("{name}.crt")), made.cert.pem()).unwrap();
+        fs::write(directory.join(format!("{name}.key")), made.signing_key.serialize_pem()).unwrap();
+    }
+    fs::create_dir(&live).unwrap();
+    let link = |generation: &str| {
+        for kind in ["crt", "key"] {
+            let (new, name) = (live.join(format!("new.{kind}")), live.join(format!("page.{kind}")));
+            std::os::unix::fs::symlink(archive.join(format!("{generation}.{kind}")), &new).unwrap();
+            fs::rename(new, name).unwrap();
+        }
+    };
+    link("1");
+    let web = format!("tls_server_config:\n  cert_file: {0}/page.crt\n  key_file: {0}/page.key\n", live.display());
+    fs::write(certificates.path().join("web.yml"), web).unwrap();
+    let configuration =
+        format!("web_config = \"{}/web.yml\"\n[sandbox]\nread = [\"logs\"]\n{ONE}", certificates.path().display());
+    let (daemon, is_confined) = Daemon::start_after(&configuration, &[], is_confined);
+    if !is_confined {
+        return;
+    }
+    link("2");
+    // Whoever asks makes it look; what is asked in plain text gets no answer, which does not matter here.
+    let start = Instant::now();
+    while !daemon.events.try_iter().any(|event| event["message"] == "the web configuration was read again") {
+        drop(TcpStream::connect(&daemon.serving.address).unwrap());
+        assert!(start.elapsed() < PATIENCE, "the certificate is not renewed");
+    }
 }
 
 #[test]

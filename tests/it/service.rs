@@ -68,6 +68,13 @@ fn the_service_manager_is_told_and_its_watchdog_fed() {
     assert_eq!(told(&socket), "WATCHDOG=1");
     assert_eq!(told(&socket), "WATCHDOG=1");
     let pid = rustix::process::Pid::from_raw(child.id().cast_signed()).unwrap();
+    // A reload has a beginning, which the manager tells from earlier ones by the clock, and an end.
+    rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+    let mut rest = std::iter::repeat_with(|| told(&socket)).filter(|message| message != "WATCHDOG=1");
+    let begun = rest.next().unwrap();
+    let since = begun.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").and_then(|since| since.parse::<u64>().ok());
+    assert!(since.is_some_and(|since| since > 0), "{begun}");
+    assert_eq!(rest.next().unwrap(), "READY=1");
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     let last = std::iter::repeat_with(|| told(&socket)).take(3).find(|message| message != "WATCHDOG=1");
     assert_eq!(last.as_deref(), Some("STOPPING=1"));
