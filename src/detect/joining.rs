@@ -23,7 +23,7 @@ pub(crate) fn continues(before: &[u8], line: &[u8]) -> bool {
 }
 
 /// How lines begin that only ever continue a record.
-const CONTINUATIONS: [&[u8]; 13] = [
+const CONTINUATIONS: [&[u8]; 15] = [
     b"at ",
     b"Caused by",
     b"Suppressed: ",
@@ -36,6 +36,9 @@ const CONTINUATIONS: [&[u8]; 13] = [
     b"Twilio returned the following",
     b"https://www.twilio.com/docs/",
     b"http://www.twilio.com/docs/",
+    // The sides of a box: │ ├ └
+    b"\xe2\x94\x82",
+    b"\xe2\x94\x9c",
     b"\xe2\x94\x94",
 ];
 
