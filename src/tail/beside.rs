@@ -60,6 +60,8 @@ pub(super) struct Stranger {
     is_examined: bool,
     /// Whether nothing more will be found out about it as long as it stays as it is.
     is_settled: bool,
+    /// How its content begins, as of its status, where it is a copy of a file of which less was judged yet.
+    copied: Option<Beginning>,
 }
 
 /// A file beside a followed one, named as a rotation would.
@@ -271,7 +273,7 @@ impl Track {
             match packed {
                 Packed::Broken(_) => wanted.broken = true,
                 Packed::Plain(opened) => {
-                    if !wanted.file.matches(&opened).unwrap_or(false) || wanted.file.attach_to(opened).is_err() {
+                    if !wanted.file.take_up(opened).unwrap_or(false) {
                         continue;
                     }
                     if let Some(known) = self.index_of(sibling.identity) {
@@ -335,6 +337,7 @@ impl Track {
             is_near: self.resumed.is_some_and(|at| now < at + QUIET),
             is_examined: false,
             is_settled: false,
+            copied: None,
         };
         // What stood there was rotated away before it was ever seen.
         let is_base_unseen = !self.files.iter().any(|file| {
@@ -344,7 +347,7 @@ impl Track {
         let stranger = self.strangers.entry(sibling.identity).or_insert(fresh);
         if stranger.status != sibling.status {
             (stranger.changed, stranger.status) = (now, sibling.status);
-            (stranger.is_examined, stranger.is_settled) = (false, false);
+            (stranger.is_examined, stranger.is_settled, stranger.copied) = (false, false, None);
         }
         let rotated_at = self.rotations.get(directory_of(&sibling.path)).copied();
         stranger.is_near |= is_base_unseen
@@ -356,11 +359,14 @@ impl Track {
         if (stranger.is_examined && !is_quiet) || stranger.is_settled {
             return Ok(());
         }
-        if *left == 0 {
+        let is_waiting = |content: &Beginning| self.judged_of_copy(content, sibling.identity) == Some(false);
+        if *left == 0 || self.strangers[&sibling.identity].copied.as_ref().is_some_and(is_waiting) {
             return Ok(());
         }
         *left -= 1;
-        stranger.is_examined = true;
+        if let Some(stranger) = self.strangers.get_mut(&sibling.identity) {
+            (stranger.is_examined, stranger.copied) = (true, None);
+        }
         match file::open_same(&sibling.path, sibling.identity).and_then(Packed::open) {
             Ok(Packed::Plain(opened)) => self.resolve_plain(sibling, opened, is_near, is_quiet, counts),
             Ok(Packed::Whole(archive)) => self.resolve_archive(sibling, archive, is_near, is_quiet, counts),
@@ -384,6 +390,29 @@ impl Track {
                 self.settle(sibling.identity);
                 Ok(())
             }
+        }
+    }
+
+    /// Of a content that is a copy of what one other file holds or held: whether all of it was judged there. It may
+    /// be all that is left of the rest, once that file is emptied, deleted or compressed.
+    fn judged_of_copy(&self, content: &Beginning, identity: Identity) -> Option<bool> {
+        let others = self.files.iter().filter(|file| file.known.identity != identity);
+        let mut originals = others
+            .chain(self.wanted.iter().map(|wanted| &wanted.file))
+            .filter(|file| file.begins_with(content).unwrap_or(false))
+            .peekable();
+        originals.peek()?;
+        Some(originals.any(|file| file.known.place == Place::Finished || file.known.cursor.offset >= content.length))
+    }
+
+    /// Leaves a copy alone: for good, once what it holds was judged in the file that it is a copy of.
+    fn leave_copy(&mut self, sibling: &Sibling, opened: File, content: Beginning, is_quiet: bool, counts: &mut Counts) {
+        if self.judged_of_copy(&content, sibling.identity) == Some(false) {
+            if let Some(stranger) = self.strangers.get_mut(&sibling.identity) {
+                stranger.copied = Some(content);
+            }
+        } else if is_quiet {
+            self.remember(sibling, opened, counts);
         }
     }
 
@@ -412,7 +441,9 @@ impl Track {
             self.claim_unjudged(counts.now);
             return self.scan_archive(sibling, archive, Cursor::default(), counts);
         }
-        if is_known || is_quiet {
+        if is_known {
+            self.leave_copy(sibling, archive.file, content, true, counts);
+        } else if is_quiet {
             self.remember(sibling, archive.file, counts);
         }
         Ok(())
@@ -439,9 +470,7 @@ impl Track {
             file.begins_with(&content).unwrap_or(false) || (is_alive && file.has_head(&content) && holds_all())
         });
         if is_copy {
-            if is_quiet {
-                self.remember(sibling, opened, counts);
-            }
+            self.leave_copy(sibling, opened, content, is_quiet, counts);
             return Ok(());
         }
         // It goes on after what was counted of it, under this name or another.
@@ -454,10 +483,10 @@ impl Track {
         let started = self.files.iter().filter(is_start).max_by_key(|file| file.known.cursor.offset);
         if let Some(started) = started {
             let mut rest = Followed::restored(started.known.clone(), counts.now);
-            if let Some(known) = self.index_of(sibling.identity) {
-                self.files.remove(known);
-            }
-            if rest.attach_to(opened).is_ok() {
+            if rest.take_up(opened).unwrap_or(false) {
+                if let Some(known) = self.index_of(sibling.identity) {
+                    self.files.remove(known);
+                }
                 self.place(rest, sibling, counts);
             }
             return Ok(());
@@ -494,7 +523,7 @@ impl Track {
 
     /// A generation is read whole: a file of which nothing was judged and that is gone, now or soon, is among those.
     fn claim_unjudged(&mut self, now: Duration) {
-        match self.wanted.iter().position(|wanted| wanted.file.known.cursor.offset == 0) {
+        match self.wanted.iter().position(|wanted| wanted.file.is_unjudged()) {
             Some(position) => drop(self.wanted.remove(position)),
             None => self.unclaimed.push(now),
         }

@@ -69,6 +69,7 @@ pub(super) struct Followed {
 }
 
 /// The length of a content and its first bytes, [`HEAD`] of them at most.
+#[derive(Debug)]
 pub(super) struct Beginning {
     pub(super) length: u64,
     pub(super) bytes: Vec<u8>,
@@ -123,7 +124,13 @@ impl Followed {
             place: Place::Followed,
         };
         let mut followed = Followed::restored(known, now);
-        followed.learn(&file)?;
+        let length = offset.min(TAIL as u64);
+        followed.tail.resize(length as usize, 0);
+        let read = read_at(&file, &mut followed.tail, offset - length)?;
+        followed.tail.truncate(read);
+        followed.known.tail = Fingerprint::of(&followed.tail);
+        followed.known.start = fingerprint(&file, 0, START)?;
+        followed.known.head = fingerprint(&file, 0, offset.min(HEAD))?;
         followed.file = Some(file);
         Ok(followed)
     }
@@ -154,13 +161,28 @@ impl Followed {
         self.known.size.saturating_sub(self.known.cursor.offset)
     }
 
+    /// Whether it holds something, and nothing of it was judged.
+    pub(super) fn is_unjudged(&self) -> bool {
+        self.known.cursor.offset == 0 && self.lag() > 0
+    }
+
     /// Whether a file holds, where this one was judged, what was judged.
     pub(super) fn matches(&self, file: &File) -> io::Result<bool> {
+        Ok(self.tail_in(file)?.is_some())
+    }
+
+    /// The bytes before the offset in a file that holds what was judged; `None` in another.
+    fn tail_in(&self, file: &File) -> io::Result<Option<Vec<u8>>> {
         let Checkpoint { start, head, tail, cursor: Cursor { offset, .. }, .. } = &self.known;
-        Ok(file.metadata()?.len() >= *offset
+        let length = tail.length.min(*offset).min(TAIL as u64);
+        let mut bytes = vec![0; length as usize];
+        let read = read_at(file, &mut bytes, offset - length)?;
+        bytes.truncate(read);
+        let is_same = file.metadata()?.len() >= *offset
+            && Fingerprint::of(&bytes) == *tail
             && fingerprint(file, 0, start.length)? == *start
-            && fingerprint(file, 0, head.length)? == *head
-            && fingerprint(file, offset - tail.length.min(*offset), tail.length)? == *tail)
+            && fingerprint(file, 0, head.length)? == *head;
+        Ok(is_same.then_some(bytes))
     }
 
     /// Whether a content holds a beginning of this one, and nothing beyond what was judged or can still be read here.
@@ -169,7 +191,10 @@ impl Followed {
         if let Some(own) = &self.file {
             let length = content.bytes.len() as u64;
             let is_within = content.length > 0 && content.length <= own.metadata()?.len();
-            return Ok(is_within && content.is(fingerprint(own, 0, length)?));
+            if is_within && content.is(fingerprint(own, 0, length)?) {
+                return Ok(true);
+            }
+            // It may have been emptied since it was judged.
         }
         let known = if content.length >= head.length { head } else { start };
         Ok(known.length > 0 && content.length <= cursor.offset && content.is(*known))
@@ -180,19 +205,16 @@ impl Followed {
         self.known.head.length > 0 && content.is(self.known.head)
     }
 
-    /// Reads on in another file that [matches](Followed::matches), from the same offset.
-    pub(super) fn attach_to(&mut self, file: File) -> io::Result<()> {
-        self.known.place = Place::Rotated;
-        self.attach(file)
-    }
-
-    /// Reads on in a file that [matches](Followed::matches).
-    pub(super) fn attach(&mut self, file: File) -> io::Result<()> {
+    /// Reads on in a file where that holds what was judged, and says whether it does.
+    ///
+    /// What this one is known by stays what it was: the file may be emptied and filled anew at every instant, and a
+    /// second look at it would take the new content for what was judged.
+    pub(super) fn take_up(&mut self, file: File) -> io::Result<bool> {
+        let Some(tail) = self.tail_in(&file)? else { return Ok(false) };
         self.known.identity = Identity::of(&file.metadata()?);
-        self.learn(&file)?;
-        self.file = Some(file);
+        (self.file, self.tail) = (Some(file), tail);
         (self.modified, self.paused, self.pending) = ((0, 0), false, true);
-        Ok(())
+        Ok(true)
     }
 
     /// Closes it, for as long as nothing is written to it.
@@ -200,19 +222,6 @@ impl Followed {
         if self.file.take().is_some() {
             self.tail = Vec::new();
         }
-    }
-
-    /// Takes the fingerprints of what stands before the offset.
-    fn learn(&mut self, file: &File) -> io::Result<()> {
-        let offset = self.known.cursor.offset;
-        let length = offset.min(TAIL as u64);
-        self.tail.resize(length as usize, 0);
-        let read = read_at(file, &mut self.tail, offset - length)?;
-        self.tail.truncate(read);
-        self.known.tail = Fingerprint::of(&self.tail);
-        self.known.start = fingerprint(file, 0, START)?;
-        self.known.head = fingerprint(file, 0, offset.min(HEAD))?;
-        Ok(())
     }
 
     /// Begins again at the beginning of a file that was emptied.
@@ -280,7 +289,7 @@ impl Followed {
             let start = data_start(file, size, block)?;
             let start = start - start % encoding.unit();
             *cursor = Cursor { head: start, offset: start, ..Cursor::default() };
-            self.known.head = fingerprint(file, 0, start.min(HEAD))?;
+            self.known.head = Fingerprint::of(&[0; HEAD as usize][..start.min(HEAD) as usize]);
         }
         let mut want = READ;
         while judged.0 < TURN.min(limit) {
@@ -292,18 +301,20 @@ impl Followed {
             let read = read_at(file, block, start)?;
             block.truncate(read);
             if read < held || block[held - self.tail.len()..held] != self.tail {
-                return Ok(Turn::Emptied { refilled: true });
+                if judged.0 == 0 {
+                    return Ok(Turn::Emptied { refilled: true });
+                }
+                // The next turn finds out; what was judged in this one is to be counted.
+                break;
+            }
+            if start == 0 && self.known.start.length < START {
+                self.known.start = Fingerprint::of(&block[..read.min(START as usize)]);
             }
             let at_end = start + read as u64 >= size;
             let end = if at_end && is_silence { End::Pause } else { End::More };
             let scanned = scanner.scan_as(encoding, &block[(cursor.head - start) as usize..], cursor, end, on);
             let fresh = &block[held..(cursor.offset - start) as usize];
-            if self.known.head.length == before && before < HEAD {
-                self.known.head.extend(&fresh[..fresh.len().min((HEAD - before) as usize)]);
-            }
-            self.tail.extend_from_slice(&fresh[fresh.len().saturating_sub(TAIL)..]);
-            self.tail.drain(..self.tail.len().saturating_sub(TAIL));
-            self.known.tail = Fingerprint::of(&self.tail);
+            learn((&mut self.known.head, &mut self.known.tail, &mut self.tail), before, fresh);
             judged.0 += cursor.offset - before;
             judged.1.lines += scanned.lines;
             judged.1.truncated_lines += scanned.truncated_lines;
@@ -315,9 +326,6 @@ impl Followed {
             }
             // A block in which nothing ended must grow to hold the line.
             want = if cursor.offset == before { (want * 2).min(scanner.block_need(encoding)) } else { READ };
-        }
-        if self.known.start.length < START.min(size) {
-            self.known.start = fingerprint(file, 0, size.min(START))?;
         }
         self.known.size = size;
         Ok(Turn::Judged(judged.0, judged.1))
@@ -342,13 +350,20 @@ impl Followed {
             return Ok((0, Scanned::default()));
         }
         let scanned = scanner.scan_as(encoding, block, &mut self.known.cursor, End::Input, on);
-        let file = self.file.take();
-        if let Some(file) = &file {
-            self.learn(file)?;
-        }
-        self.file = file;
+        let fresh = &block[(before - start) as usize..(self.known.cursor.offset - start) as usize];
+        learn((&mut self.known.head, &mut self.known.tail, &mut self.tail), before, fresh);
         Ok((self.known.cursor.offset - before, scanned))
     }
+}
+
+/// Takes what was judged from an offset on into what a file is known by: its head, and its tail with the bytes of that.
+fn learn((head, tail, bytes): (&mut Fingerprint, &mut Fingerprint, &mut Vec<u8>), before: u64, fresh: &[u8]) {
+    if head.length == before && before < HEAD {
+        head.extend(&fresh[..fresh.len().min((HEAD - before) as usize)]);
+    }
+    bytes.extend_from_slice(&fresh[fresh.len().saturating_sub(TAIL)..]);
+    bytes.drain(..bytes.len().saturating_sub(TAIL));
+    *tail = Fingerprint::of(bytes);
 }
 
 /// Opens a file for reading, without waiting where it is a pipe that nobody writes to.
@@ -415,4 +430,42 @@ pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result
         }
     }
     Ok(filled)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn what_a_file_is_known_by_outlives_its_content() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("app.log");
+        let write = |text: &str| std::fs::write(&path, text).unwrap();
+        let old = "one line of the old content\n".repeat(100);
+        let (less, more) = ("and one of the new\n".repeat(5), "and one of the new\n".repeat(200));
+        write(&old);
+        let end = old.len() as u64;
+        let begun = Followed::begin(&path, &"app".into(), open(&path).unwrap(), end, Duration::ZERO).unwrap();
+        let restored = || Followed::restored(begun.known.clone(), Duration::ZERO);
+        assert!(restored().take_up(open(&path).unwrap()).unwrap());
+        // Emptied between any two steps, and filled to less or more than before: never taken for what it was, and
+        // what it was is still known.
+        for content in ["", &less, &more] {
+            write(&old);
+            let mut file = restored();
+            assert!(file.take_up(open(&path).unwrap()).unwrap());
+            write(content);
+            assert_eq!(file.known, begun.known, "{}", content.len());
+            let opened = open(&path).unwrap();
+            assert!(!file.matches(&opened).unwrap() && !restored().take_up(opened).unwrap(), "{}", content.len());
+            // A copy of it is a copy, although it no longer holds what it held.
+            let copied = directory.path().join("copy");
+            File::create(&copied).unwrap().write_all(old.as_bytes()).unwrap();
+            let copy = open(&copied).unwrap();
+            assert!(file.begins_with(&Beginning::of(&copy, end).unwrap()).unwrap(), "{}", content.len());
+            assert!(restored().take_up(copy).unwrap(), "{}", content.len());
+        }
+    }
 }

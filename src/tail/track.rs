@@ -275,12 +275,13 @@ impl Track {
         if self.files[here].file.is_some() || !self.files[here].is_changed(status) {
             return Ok(());
         }
-        let opened = file::open_same(path, Identity::of(status))?;
-        if self.files[here].matches(&opened)? {
-            return self.files[here].attach(opened);
+        let identity = Identity::of(status);
+        if !self.files[here].take_up(file::open_same(path, identity)?)? {
+            self.empty(here, true, counts);
+            // Nothing was judged of it, so that it may hold anything.
+            self.files[here].take_up(file::open_same(path, identity)?)?;
         }
-        self.empty(here, true, counts);
-        self.files[here].attach(opened)
+        Ok(())
     }
 
     /// Begins with a file that stands at a path where it did not stand before.
@@ -297,14 +298,11 @@ impl Track {
                 return Ok(());
             }
             let opened = file::open_same(path, identity)?;
-            if self.files[known].matches(&opened)? {
-                let file = &mut self.files[known];
+            let file = &mut self.files[known];
+            if if file.file.is_some() { file.matches(&opened)? } else { file.take_up(opened)? } {
                 (file.known.path, file.known.place) = (path.to_owned(), Place::Followed);
                 file.known.resolved = std::fs::canonicalize(path)?;
                 self.listing.watch(directory_of(&file.known.resolved));
-                if file.file.is_none() {
-                    file.attach(opened)?;
-                }
                 counts.soil();
                 return Ok(());
             }
@@ -315,19 +313,17 @@ impl Track {
                 self.want(old, Some(Rotation::DeleteUnread), counts);
             }
         }
-        if let Some(found) = self.wanted.iter().position(|wanted| wanted.file.known.identity == identity) {
-            let opened = file::open_same(path, identity)?;
-            if self.wanted[found].file.matches(&opened)? {
-                let mut wanted = self.wanted.remove(found);
-                wanted.file.attach(opened)?;
-                (wanted.file.known.path, wanted.file.known.place) = (path.to_owned(), Place::Followed);
-                if wanted.kind.is_some() {
-                    counts.rotation(&self.source, Rotation::Rename);
-                }
-                self.files.push(wanted.file);
-                counts.soil();
-                return Ok(());
+        if let Some(found) = self.wanted.iter().position(|wanted| wanted.file.known.identity == identity)
+            && self.wanted[found].file.take_up(file::open_same(path, identity)?)?
+        {
+            let mut wanted = self.wanted.remove(found);
+            (wanted.file.known.path, wanted.file.known.place) = (path.to_owned(), Place::Followed);
+            if wanted.kind.is_some() {
+                counts.rotation(&self.source, Rotation::Rename);
             }
+            self.files.push(wanted.file);
+            counts.soil();
+            return Ok(());
         }
         if !is_first && self.is_beside_another(path, name) {
             // It may be a copy of what was counted: judged with the others beside the file.
@@ -364,12 +360,10 @@ impl Track {
         let old_target = self.files[here].known.resolved.clone();
         if self.files[here].file.is_none()
             && let Ok(opened) = file::open_same(&old_target, self.files[here].known.identity)
-            && self.files[here].matches(&opened).unwrap_or(false)
+            && let Err(error) = self.files[here].take_up(opened)
         {
             // A link's old target, which was closed.
-            if let Err(error) = self.files[here].attach(opened) {
-                tracing::debug!(%error, "cannot be read on");
-            }
+            tracing::debug!(%error, "cannot be read on");
         }
         let new_target = std::fs::canonicalize(&path).ok();
         let is_link = std::fs::symlink_metadata(&path).is_ok_and(|status| status.is_symlink());
@@ -417,7 +411,7 @@ impl Track {
 
     /// Searches for the rest of a file from now on.
     fn want(&mut self, mut file: Followed, kind: Option<Rotation>, counts: &mut Counts) {
-        if file.known.cursor.offset == 0 && self.unclaimed.pop().is_some() {
+        if file.is_unjudged() && self.unclaimed.pop().is_some() {
             if let Some(kind) = kind {
                 counts.rotation(&self.source, kind);
             }

@@ -116,6 +116,16 @@ impl Rig {
         }
     }
 
+    /// Reads a file after an event that says that it was written to, and looks at nothing else.
+    pub(crate) fn read(&mut self, name: &str) {
+        let written = [self.path(name)].into();
+        if let Some(follower) = &mut self.follower {
+            self.clock.by(Duration::from_millis(20));
+            follower.hint(&Hints { written, all: false });
+            follower.wake().unwrap();
+        }
+    }
+
     /// Lets time pass, with every wake that falls into it.
     pub(crate) fn pass(&mut self, time: Duration) {
         let end = self.clock.uptime() + time;
@@ -135,11 +145,11 @@ impl Rig {
         self.directory.path().join("logs").join(name)
     }
 
-    /// The next `count` records, each unlike every other.
+    /// The next `count` records, each unlike every other, and long enough to be known by.
     pub(crate) fn lines(&mut self, count: u64) -> String {
         let first = self.written;
         self.written += count;
-        (first..self.written).map(|n| format!("ERROR call n{n}: ConnectionError (31005): lost\n")).collect()
+        (first..self.written).map(|n| format!("ERROR call n{n:06} of a voice backend that says much about each of its calls: ConnectionError (31005): lost\n")).collect()
     }
 
     pub(crate) fn write(&mut self, name: &str, count: u64) {
@@ -290,6 +300,26 @@ fn copytruncate_under_each_pattern() {
         rig.start();
         rig.check_after(LONG, 6, &[(Rotation::Truncate, 1)], 0);
     }
+}
+
+#[test]
+fn what_was_read_between_copy_and_truncation_is_not_counted_again() {
+    let mut rig = Rig::new("app.log");
+    rig.write("app.log", 0);
+    rig.start();
+    for round in 1..=2 {
+        rig.write("app.log", 20);
+        rig.read("app.log");
+        fs::copy(rig.path("app.log"), rig.path(&format!("app.log.{round}"))).unwrap();
+        rig.write("app.log", 2);
+        rig.read("app.log");
+        fs::File::options().write(true).open(rig.path("app.log")).unwrap().set_len(0).unwrap();
+        // A look meets the copy before the truncation.
+        rig.wake();
+        rig.check_after(Duration::from_secs(1), 22 * round, &[(Rotation::Truncate, round)], 0);
+    }
+    rig.start();
+    rig.check_after(LONG, 44, &[(Rotation::Truncate, 2)], 0);
 }
 
 #[test]

@@ -45,11 +45,11 @@ enum Kind {
     Compress,
     Date,
     Symlink,
+    CopyTruncate,
 }
 
 impl Kind {
-    /// What is exact under kills at any moment; `copytruncate` is not: docs/following.md.
-    const EXACT: [Kind; 4] = [Kind::Rename, Kind::Compress, Kind::Date, Kind::Symlink];
+    const ALL: [Kind; 5] = [Kind::Rename, Kind::Compress, Kind::Date, Kind::Symlink, Kind::CopyTruncate];
 }
 
 /// One file, and whoever writes and rotates it.
@@ -102,7 +102,7 @@ impl Writer {
         self.generation += 1;
         let live = self.at("app.log");
         match self.kind {
-            Kind::Rename | Kind::Compress => {
+            Kind::Rename | Kind::Compress | Kind::CopyTruncate => {
                 for number in (1..=self.generation).rev() {
                     for ending in ["", ".gz"] {
                         let from = self.at(&format!("app.log.{number}{ending}"));
@@ -110,6 +110,12 @@ impl Writer {
                             fs::rename(from, self.at(&format!("app.log.{}{ending}", number + 1))).unwrap();
                         }
                     }
+                }
+                if self.kind == Kind::CopyTruncate {
+                    // Nothing is written in between, which only luck could read.
+                    fs::copy(&live, self.at("app.log.1")).unwrap();
+                    self.file.set_len(0).unwrap();
+                    return;
                 }
                 fs::rename(&live, self.at("app.log.1")).unwrap();
                 if self.random.below(2) == 0 {
@@ -171,7 +177,7 @@ fn every_rotation_under_kills_counts_every_record_once() {
     let seconds = seconds.unwrap_or(SECONDS);
     let seed = u64::from(std::process::id());
     let directory = tempfile::tempdir().unwrap();
-    let writers: Vec<Writer> = Kind::EXACT.into_iter().map(|kind| Writer::new(kind, directory.path(), seed)).collect();
+    let writers: Vec<Writer> = Kind::ALL.into_iter().map(|kind| Writer::new(kind, directory.path(), seed)).collect();
     let paths: Vec<String> = writers.iter().map(|writer| writer.at("app.log").display().to_string()).collect();
     let state = directory.path().join("state");
     let matches = directory.path().join("matches.json");
