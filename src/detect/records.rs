@@ -7,7 +7,7 @@ use memchr::{memchr, memrchr};
 
 use super::RECORD_SPAN;
 use super::joining::continues;
-use super::wrapping::{Dress, trim_end, unwrap};
+use super::wrapping::{Dress, text_start, trim_end, unwrap};
 
 /// Lines of other streams that may stand between two lines of one record.
 const INTERLEAVED: usize = 32;
@@ -131,6 +131,12 @@ impl<'a> Lines<'a> {
     pub(super) fn containing(&self, position: usize) -> Line {
         let start = memrchr(b'\n', &self.block[self.floor..position]).map_or(self.floor, |at| self.floor + at + 1);
         self.at(start)
+    }
+
+    /// Where the text of the line that holds `position` begins, seen from what stands before it alone: there or later.
+    pub(super) fn text_start_before(&self, position: usize) -> usize {
+        let start = memrchr(b'\n', &self.block[self.floor..position]).map_or(self.floor, |at| self.floor + at + 1);
+        start + text_start(&self.block[start..position])
     }
 
     /// The last line, unless there is none.

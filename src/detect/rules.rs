@@ -5,9 +5,10 @@
 //! what else the record holds.
 //!
 //! All `before` patterns are one automaton that runs backwards from the number and stops as soon as none of
-//! them can match: a number in the wrong place costs a few steps, whatever the number of rules. All `after`
-//! patterns are another, which runs forwards. Both are parsed pattern by pattern and compiled once: a start takes
-//! a quarter of what a regex for each pattern took.
+//! them can match: a number in the wrong place costs a few steps, whatever the number of rules. (Those that only speak
+//! of catalogued numbers are a second one, which few numbers meet.) All `after` patterns are another, which runs
+//! forwards. They are parsed pattern by pattern and compiled together: a start takes a quarter of what a regex for
+//! each pattern took.
 
 mod compile;
 mod judge;
@@ -17,7 +18,6 @@ use std::sync::Arc;
 
 use regex::bytes::Regex;
 use regex_automata::hybrid::dfa::DFA;
-use regex_syntax::hir::Hir;
 use serde::Deserialize;
 
 use self::compile::Builder;
@@ -32,12 +32,16 @@ const FEW: usize = 200;
 pub struct Rules {
     all: Vec<Rule>,
     evidence: Vec<Evidence>,
-    /// The rules that a catalogued number is held against.
-    catalogued: Automaton,
-    /// The rules that any number is held against.
+    /// What stands before a number, by the rules that speak of any.
     any: Automaton,
-    /// What may follow a number.
-    followed: Followed,
+    /// The same by the rules that speak of catalogued ones only.
+    catalogued: Automaton,
+    /// Rules that say nothing about what stands before.
+    anywhere: Vec<u16>,
+    /// Whether one of those accepts numbers that the catalogue lacks.
+    accepts_anywhere: bool,
+    /// What stands behind a number.
+    followed: Automaton,
     /// By byte: whether a rule may accept an uncatalogued number that this byte follows.
     followers: Box<[bool; 256]>,
 }
@@ -60,8 +64,8 @@ pub struct Rule {
     /// The file it stands in.
     pub path: Arc<str>,
     /// What must stand before the number, with its parts filled in; and after it.
-    before: Option<Hir>,
-    after: Option<Hir>,
+    before: Option<String>,
+    after: Option<String>,
     name: Option<Side>,
     has: Vec<usize>,
     lacks: Vec<usize>,
@@ -91,21 +95,9 @@ struct Evidence {
     pattern: Regex,
 }
 
-/// Several `before` patterns, run backwards from a number.
+/// What several rules want on one side of a number.
 #[derive(Debug)]
 struct Automaton {
-    dfa: DFA,
-    /// The rule of each pattern.
-    rules: Vec<u16>,
-    /// Rules that say nothing about what stands before.
-    anywhere: Vec<u16>,
-    /// Whether one of those accepts.
-    accepts_anywhere: bool,
-}
-
-/// Several `after` patterns, run forwards from behind a number.
-#[derive(Debug)]
-struct Followed {
     dfa: DFA,
     /// The rule of each pattern.
     rules: Vec<u16>,
@@ -154,7 +146,8 @@ impl Rules {
     /// # Errors
     /// None where the rules themselves could be built.
     pub fn without(&self, index: usize) -> Result<Rules, RulesError> {
-        Rules::of(self.all.clone(), self.evidence.clone(), |other| other != index)
+        let sides: Vec<_> = self.all.iter().map(compile::Sides::of).collect();
+        Rules::of(self.all.clone(), &sides, self.evidence.clone(), |other| other != index)
     }
 
     /// What a rule that decided about a number goes by: what stands before and after it, and the evidence that the

@@ -190,7 +190,7 @@ impl Scanner {
         !self.detector.catalog.knows(code_at(lines.block, number))
             && self
                 .judge
-                .is_hopeless(&self.detector.rules, lines.block, number, || lines.containing(number.start).text.start)
+                .is_hopeless(&self.detector.rules, lines.block, number, || lines.text_start_before(number.start))
     }
 
     /// Looks at a number, or at an empty range where a partial line begins, and judges its record if it may matter.

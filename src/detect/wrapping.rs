@@ -31,6 +31,9 @@ pub(crate) enum Dress {
     Docker,
 }
 
+/// What Docker's lines begin with.
+const OPEN: &[u8] = br#"{"log":""#;
+
 /// Looks through the wrapping of a physical line; `line` may hold its end.
 pub(crate) fn unwrap(line: &[u8]) -> Unwrapped {
     let line = trim_end(line);
@@ -63,9 +66,13 @@ fn stream_of(name: &[u8]) -> u64 {
     hasher.finish().max(1)
 }
 
+/// Where the text of a line begins of which only `beginning` is known; behind it where more must be known.
+pub(crate) fn text_start(beginning: &[u8]) -> usize {
+    if beginning.starts_with(OPEN) { OPEN.len() } else { unwrap(beginning).text.start }
+}
+
 /// Docker's json-file driver: `{"log":"text\n","stream":"stdout","time":"…"}`.
 fn docker(line: &[u8]) -> Option<Unwrapped> {
-    const OPEN: &[u8] = br#"{"log":""#;
     if !line.starts_with(OPEN) {
         return None;
     }

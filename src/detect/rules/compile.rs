@@ -14,7 +14,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::judge::{after_number, may_be_bounded};
-use super::{Automaton, Evidence, Followed, Rule, Rules, RulesError, Side, Verdict, byte_regex};
+use super::{Automaton, Evidence, Rule, Rules, RulesError, Side, Verdict, byte_regex};
 use crate::problem::{Problem, Problems, suggestion};
 
 /// A file of rules as it was written.
@@ -65,52 +65,64 @@ pub(super) struct Builder {
     parts: BTreeMap<String, String>,
     evidence: Vec<Evidence>,
     all: Vec<Rule>,
+    /// What stands beside the number, by rule.
+    sides: Vec<Sides>,
+}
+
+/// The patterns of one rule, parsed.
+pub(super) struct Sides {
+    before: Option<Hir>,
+    after: Option<Hir>,
+}
+
+impl Sides {
+    /// The patterns of a rule that was read before.
+    pub(super) fn of(rule: &Rule) -> Sides {
+        let parsed = |pattern: &Option<String>| parse(pattern.as_ref()?).ok();
+        Sides { before: parsed(&rule.before), after: parsed(&rule.after) }
+    }
 }
 
 impl Rules {
     /// The rules with the automata of those that are wanted; the others decide nothing.
     pub(super) fn of(
         all: Vec<Rule>,
+        sides: &[Sides],
         evidence: Vec<Evidence>,
         wanted: impl Fn(usize) -> bool,
     ) -> Result<Rules, RulesError> {
-        let catalogued = automaton(&all, &wanted)?;
-        let any = automaton(&all, |index| wanted(index) && all[index].any)?;
-        let followed = followed(&all)?;
-        let followers = followers(&all)?;
-        Ok(Rules { all, evidence, catalogued, any, followed, followers })
+        let any = Automaton::of(sides, Side::Before, |index| wanted(index) && all[index].any)?;
+        let catalogued = Automaton::of(sides, Side::Before, |index| wanted(index) && !all[index].any)?;
+        let anywhere = |index: &u16| wanted(usize::from(*index)) && all[usize::from(*index)].before.is_none();
+        let anywhere: Vec<u16> = (0..all.len() as u16).filter(anywhere).collect();
+        let accepts_anywhere = anywhere.iter().any(|index| {
+            let rule = &all[usize::from(*index)];
+            rule.any && rule.verdict == Verdict::Accept
+        });
+        let followed = Automaton::of(sides, Side::After, |_| true)?;
+        let followers = followers(&all, sides)?;
+        Ok(Rules { all, evidence, any, catalogued, anywhere, accepts_anywhere, followed, followers })
     }
 }
 
-/// The `before` patterns of the rules that are wanted, to be run backwards.
-fn automaton(all: &[Rule], wanted: impl Fn(usize) -> bool) -> Result<Automaton, RulesError> {
-    let (mut patterns, mut rules, mut anywhere) = (Vec::new(), Vec::new(), Vec::new());
-    for (index, rule) in all.iter().enumerate().filter(|(index, _)| wanted(*index)) {
-        match &rule.before {
-            Some(before) => {
-                patterns.push(before);
-                rules.push(index as u16);
-            }
-            None => anywhere.push(index as u16),
-        }
+impl Automaton {
+    /// The patterns on one side of the rules that are wanted, to be run away from the number.
+    fn of<'a>(sides: &'a [Sides], side: Side, wanted: impl Fn(usize) -> bool) -> Result<Automaton, RulesError> {
+        let pattern = |(index, sides): (usize, &'a Sides)| {
+            let pattern = if side == Side::Before { &sides.before } else { &sides.after };
+            Some((index as u16, pattern.as_ref()?))
+        };
+        let wanted = sides.iter().enumerate().filter(|(index, _)| wanted(*index));
+        let (rules, patterns): (Vec<u16>, Vec<&Hir>) = wanted.filter_map(pattern).unzip();
+        Ok(Automaton { dfa: dfa(&patterns, side == Side::Before)?, rules })
     }
-    let accepts_anywhere = anywhere.iter().any(|rule| all[usize::from(*rule)].verdict == Verdict::Accept);
-    Ok(Automaton { dfa: dfa(&patterns, true)?, rules, anywhere, accepts_anywhere })
-}
-
-/// The `after` patterns of all rules, to be run forwards.
-fn followed(all: &[Rule]) -> Result<Followed, RulesError> {
-    let (rules, patterns): (Vec<u16>, Vec<&Hir>) =
-        all.iter().enumerate().filter_map(|(index, rule)| Some((index as u16, rule.after.as_ref()?))).unzip();
-    Ok(Followed { dfa: dfa(&patterns, false)?, rules })
 }
 
 /// By byte: whether a rule may accept an uncatalogued number that this byte follows.
-fn followers(all: &[Rule]) -> Result<Box<[bool; 256]>, RulesError> {
-    let accepts = |rule: &&Rule| rule.any && rule.verdict == Verdict::Accept;
-    let bounded = all.iter().filter(accepts).any(|rule| rule.after.is_none());
-    let afters: Vec<&Hir> = all.iter().filter(accepts).filter_map(|rule| rule.after.as_ref()).collect();
-    let dfa = dfa(&afters, false)?;
+fn followers(all: &[Rule], sides: &[Sides]) -> Result<Box<[bool; 256]>, RulesError> {
+    let accepts = |rule: &Rule| rule.any && rule.verdict == Verdict::Accept;
+    let bounded = all.iter().any(|rule| accepts(rule) && rule.after.is_none());
+    let Automaton { dfa, .. } = Automaton::of(sides, Side::After, |index| accepts(&all[index]))?;
     let mut cache = dfa.create_cache();
     let too_large = |error: &dyn std::fmt::Display| RulesError::TooLarge(error.to_string());
     let start = dfa.start_state(&mut cache, &after_number()).map_err(|error| too_large(&error))?;
@@ -126,7 +138,8 @@ fn followers(all: &[Rule]) -> Result<Box<[bool; 256]>, RulesError> {
 
 /// How many different bytes can stand right before a number where this rule matches.
 pub(super) fn first_bytes(all: &[Rule], index: usize) -> usize {
-    let Ok(Automaton { dfa, .. }) = automaton(all, |other| other == index) else { return 256 };
+    let sides: Vec<Sides> = all.iter().map(Sides::of).collect();
+    let Ok(Automaton { dfa, .. }) = Automaton::of(&sides, Side::Before, |other| other == index) else { return 256 };
     let mut cache = dfa.create_cache();
     let start = start::Config::new().anchored(Anchored::Yes).look_behind(Some(b'1'));
     let Ok(start) = dfa.start_state(&mut cache, &start) else { return 256 };
@@ -174,7 +187,7 @@ impl Builder {
         if !self.problems.is_empty() {
             return Err(Problems(self.problems).into());
         }
-        Rules::of(self.all, self.evidence, |_| true)
+        Rules::of(self.all, &self.sides, self.evidence, |_| true)
     }
 
     fn rule(&mut self, path: &Arc<str>, text: &Arc<str>, rule: Spanned<RuleText>) {
@@ -198,8 +211,9 @@ impl Builder {
                 self.report(path, text, list.span(), message, "examples are the rule's tests: give some both ways");
             }
         }
-        let before = rule.before.as_ref().and_then(|pattern| self.parse(path, text, pattern));
-        let after = rule.after.as_ref().and_then(|pattern| self.parse(path, text, pattern));
+        let (before, parsed_before) = self.pattern(path, text, rule.before.as_ref()).unzip();
+        let (after, parsed_after) = self.pattern(path, text, rule.after.as_ref()).unzip();
+        self.sides.push(Sides { before: parsed_before, after: parsed_after });
         let has = self.named(path, text, &rule.has);
         let lacks = self.named(path, text, &rule.lacks);
         self.all.push(Rule {
@@ -286,12 +300,17 @@ impl Builder {
     }
 
     /// A pattern of the automata, which report no places: each is parsed alone.
-    fn parse(&mut self, path: &Arc<str>, text: &Arc<str>, pattern: &Spanned<String>) -> Option<Hir> {
-        let filled = self.fill(path, text, pattern);
-        match syntax::parse_with(&filled, &syntax::Config::new().unicode(false).utf8(false).case_insensitive(true)) {
-            Ok(parsed) => Some(parsed),
+    fn pattern(
+        &mut self,
+        path: &Arc<str>,
+        text: &Arc<str>,
+        pattern: Option<&Spanned<String>>,
+    ) -> Option<(String, Hir)> {
+        let filled = self.fill(path, text, pattern?);
+        match parse(&filled) {
+            Ok(parsed) => Some((filled, parsed)),
             Err(error) => {
-                self.unusable(path, text, pattern.span(), &error);
+                self.unusable(path, text, pattern?.span(), &error);
                 None
             }
         }
@@ -313,6 +332,11 @@ impl Builder {
             help: Some(help.to_owned()),
         });
     }
+}
+
+/// A pattern over bytes that ignores case.
+fn parse(pattern: &str) -> Result<Hir, regex_syntax::Error> {
+    syntax::parse_with(pattern, &syntax::Config::new().unicode(false).utf8(false).case_insensitive(true))
 }
 
 /// One automaton of several patterns that finds all that match where it is run; no search, no captures.

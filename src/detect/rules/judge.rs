@@ -4,12 +4,11 @@ use std::ops::Range;
 
 use memchr::{memchr, memrchr};
 use regex_automata::Anchored;
+use regex_automata::hybrid::LazyStateID;
 use regex_automata::hybrid::dfa::Cache;
 use regex_automata::util::start;
-#[cfg(test)]
-use regex_syntax::hir::Hir;
 
-use super::{Automaton, Followed, Rules, Side, Verdict};
+use super::{Automaton, Rules, Side, Verdict};
 use crate::catalog::Entry;
 
 /// How far before a number its context reaches, in bytes.
@@ -18,21 +17,35 @@ pub(super) const REACH: usize = 256;
 /// How far after a number, and before it, the catalogue's name of the code may begin, in bytes.
 const NAME_GAP: usize = 40;
 
+/// How many texts before hopeless numbers are remembered: a log says the same words before its numbers again and again.
+const HOPELESS: usize = 256;
+
 /// The evidence that `assume = "twilio"` on a source stands for.
 const ASSUMED: &str = "twilio";
 
 /// What one thread needs to run the rules: lazily built automata and what is known of the record at hand.
 #[derive(Debug)]
 pub(crate) struct Judge {
-    catalogued: Cache,
     any: Cache,
+    catalogued: Cache,
     followed: Cache,
     before: Before,
     after: After,
-    /// Rules whose `before` matches at the number at hand, ascending.
-    found: Vec<u16>,
+    /// Each where [`place_of`] says.
+    hopeless: Box<[Hopeless; HOPELESS]>,
     /// What is known of each evidence in the record at hand.
     known: Vec<Known>,
+}
+
+/// A text right behind which no rule accepts an uncatalogued number.
+#[derive(Clone, Copy, Debug, Default)]
+struct Hopeless {
+    /// The last bytes before the number.
+    text: u128,
+    /// How many of them say so.
+    seen: usize,
+    /// Whether a wrapping may end among those.
+    crosses: bool,
 }
 
 /// What the rules say of the text before one number; a number is looked at several times in a row.
@@ -41,7 +54,7 @@ struct Before {
     /// Where the number stands in memory; 0 for none.
     place: usize,
     is_catalogued: bool,
-    /// How far back the automaton ran before it died; `None` where it came to the text's start.
+    /// How far back the automata ran before they died; `None` where one came to the text's start.
     reach: Option<usize>,
     /// Rules whose `before` matches, ascending.
     rules: Vec<u16>,
@@ -79,13 +92,16 @@ pub(crate) enum Outlook {
 impl Judge {
     /// The memory to run these rules with.
     pub(crate) fn new(rules: &Rules) -> Judge {
+        // No text is found where it does not belong.
+        let mut hopeless = Box::new([Hopeless::default(); HOPELESS]);
+        hopeless[place_of(0)].text = (1..).find(|text| place_of(*text) != place_of(0)).unwrap_or_default();
         Judge {
-            catalogued: rules.catalogued.dfa.create_cache(),
             any: rules.any.dfa.create_cache(),
+            catalogued: rules.catalogued.dfa.create_cache(),
             followed: rules.followed.dfa.create_cache(),
             before: Before::default(),
             after: After::default(),
-            found: Vec::new(),
+            hopeless,
             known: vec![Known::default(); rules.evidence.len()],
         }
     }
@@ -107,7 +123,7 @@ impl Judge {
     /// Whether no rule can accept an uncatalogued number at this place, whatever its record holds.
     ///
     /// `text_start` says where the text of the number's line begins behind its wrapping; it is only asked where
-    /// the rules look that far. Most numbers of most logs end here: what they cost is what a number costs.
+    /// the rules may have looked that far. Most numbers of most logs end here: what they cost is what a number costs.
     #[inline]
     pub(crate) fn is_hopeless(
         &mut self,
@@ -120,19 +136,47 @@ impl Judge {
         if !rules.followers[usize::from(after)] {
             return true;
         }
-        if rules.any.accepts_anywhere {
-            return false;
+        let at = number.start;
+        let text = block[..at].last_chunk().map(|text| u128::from_ne_bytes(*text));
+        if let Some(text) = text
+            && let hopeless = &self.hopeless[place_of(text)]
+            && hopeless.text == text
+        {
+            return !hopeless.crosses || text_start() + hopeless.seen <= at;
         }
-        self.found.clear();
-        let Some(died) = rules.any.run(&mut self.any, block, number.start, &mut self.found) else { return false };
-        let rejects = |rule: &u16| rules.all[usize::from(*rule)].verdict == Verdict::Reject;
-        if !self.found.iter().all(rejects) {
-            return false;
+        let Some(died) = self.dies_before(rules, block, at) else { return false };
+        let seen = &block[died..at];
+        let crosses = seen.iter().any(|byte| matches!(byte, b'\n' | b' ' | b'>' | b'"'));
+        if let Some(text) = text
+            && seen.len() <= size_of_val(&text)
+        {
+            self.hopeless[place_of(text)] = Hopeless { text, seen: seen.len(), crosses };
         }
-        // What was looked at must be the line's own text: wrappings end in one of these, or are Docker's.
-        let seen = &block[died..number.start];
-        let crossed = seen.iter().any(|byte| matches!(byte, b'\n' | b' ' | b'>')) || seen.ends_with(b"\"");
-        !crossed || text_start() <= died
+        !crosses || text_start() <= died
+    }
+
+    /// Where the rules that speak of any number stop looking for what stands before one, if none that accepts matches
+    /// by then.
+    fn dies_before(&mut self, rules: &Rules, block: &[u8], at: usize) -> Option<usize> {
+        if rules.accepts_anywhere {
+            return None;
+        }
+        let (automaton, cache) = (&rules.any, &mut self.any);
+        let low = at.saturating_sub(REACH);
+        let mut state = automaton.start(cache, block, at)?;
+        for (before, &byte) in block[low..at].iter().enumerate().rev() {
+            state = automaton.dfa.next_state(cache, state, byte).ok()?;
+            if state.is_tagged() {
+                if state.is_dead() {
+                    return Some(low + before);
+                }
+                let accepts = |rule: u16| rules.all[usize::from(rule)].verdict == Verdict::Accept;
+                if state.is_match() && automaton.matches(cache, state).any(accepts) {
+                    return None;
+                }
+            }
+        }
+        None
     }
 
     /// Looks at a number's line alone. What stands before `start` in it is its wrapping, which may have to be
@@ -145,7 +189,7 @@ impl Judge {
         number: &Range<usize>,
         entry: Option<&Entry>,
     ) -> Outlook {
-        let (automaton, died) = self.look_before(rules, line, number.start, entry.is_some());
+        let died = self.look_before(rules, line, number.start, entry.is_some());
         let died = died.is_some_and(|at| at >= start);
         let surroundings = Surroundings::of(line, number, entry);
         self.look_after(rules, surroundings.after);
@@ -153,15 +197,14 @@ impl Judge {
             let rule = *rule as usize;
             rules.all[rule].verdict == Verdict::Accept && self.fits(rules, rule, &surroundings)
         };
-        if self.before.rules.iter().any(accepts) || automaton.accepts_anywhere && automaton.anywhere.iter().any(accepts)
-        {
+        if self.before.rules.iter().any(accepts) || rules.anywhere.iter().any(accepts) {
             return Outlook::Possible;
         }
         if !died {
             return Outlook::Unclear;
         }
         // Only rules that reject are left: the first in their order decides, unless it asks for evidence.
-        let mut rejects = merged(&self.before.rules, &automaton.anywhere);
+        let mut rejects = merged(&self.before.rules, &rules.anywhere);
         match rejects.find(|&rule| self.fits(rules, rule, &surroundings)) {
             Some(rule) if !rules.all[rule].has.is_empty() || !rules.all[rule].lacks.is_empty() => Outlook::Unclear,
             rule => Outlook::Nothing(rule),
@@ -178,11 +221,11 @@ impl Judge {
         entry: Option<&Entry>,
     ) -> Option<usize> {
         let text = &text[..length];
-        let (automaton, _) = self.look_before(rules, text, number.start, entry.is_some());
+        self.look_before(rules, text, number.start, entry.is_some());
         let surroundings = Surroundings::of(text, &number, entry);
         self.look_after(rules, surroundings.after);
         let found = std::mem::take(&mut self.before.rules);
-        let decided = merged(&found, &automaton.anywhere).find(|&index| {
+        let decided = merged(&found, &rules.anywhere).find(|&index| {
             let rule = &rules.all[index];
             self.fits(rules, index, &surroundings)
                 && rule.has.iter().all(|&evidence| self.holds(rules, evidence, text))
@@ -192,28 +235,24 @@ impl Judge {
         decided
     }
 
-    /// Brings `before` up to a number; the automaton that did, and where it died.
-    fn look_before<'r>(
-        &mut self,
-        rules: &'r Rules,
-        text: &[u8],
-        at: usize,
-        is_catalogued: bool,
-    ) -> (&'r Automaton, Option<usize>) {
-        let (automaton, cache) =
-            if is_catalogued { (&rules.catalogued, &mut self.catalogued) } else { (&rules.any, &mut self.any) };
+    /// Brings `before` up to a number; where the last of the automata died, `None` where one came to the text's start.
+    fn look_before(&mut self, rules: &Rules, text: &[u8], at: usize, is_catalogued: bool) -> Option<usize> {
         let before = &mut self.before;
         let place = text[at..].as_ptr().addr();
         let is_same = before.place == place && before.is_catalogued == is_catalogued;
         // What stopped before this text's start would stop in it again.
         if !is_same || before.reach.is_none_or(|reach| reach > at || reach == REACH) {
             before.rules.clear();
-            let died = automaton.run(cache, text, at, &mut before.rules);
+            let mut died = rules.any.run_back(&mut self.any, text, at, &mut before.rules);
+            if is_catalogued {
+                let other = rules.catalogued.run_back(&mut self.catalogued, text, at, &mut before.rules);
+                died = died.and_then(|died| Some(died.min(other?)));
+            }
             before.rules.sort_unstable();
             before.rules.dedup();
             (before.place, before.is_catalogued, before.reach) = (place, is_catalogued, died.map(|died| at - died));
         }
-        (automaton, before.reach.map(|reach| at - reach))
+        before.reach.map(|reach| at - reach)
     }
 
     /// Brings `after` up to what stands behind a number.
@@ -222,13 +261,16 @@ impl Judge {
         if self.after.place != place {
             self.after.place = place;
             self.after.rules.clear();
-            rules.followed.run(&mut self.followed, text, &mut self.after.rules);
+            rules.followed.run_on(&mut self.followed, text, &mut self.after.rules);
         }
     }
 
     /// Whether what stands beside the number is what the rule asks for, its `before` aside.
     fn fits(&self, rules: &Rules, index: usize, surroundings: &Surroundings<'_>) -> bool {
         let rule = &rules.all[index];
+        if !rule.any && surroundings.entry.is_none() {
+            return false;
+        }
         let after = if rule.after.is_some() {
             self.after.rules.contains(&(index as u16))
         } else {
@@ -265,7 +307,7 @@ impl Judge {
 impl Rules {
     /// Each rule's `before` as a pattern of its own, with the number that it ends at.
     pub(crate) fn slow_patterns(&self) -> Vec<Option<regex::bytes::Regex>> {
-        let compile = |before: &Hir| super::byte_regex(&format!(r"(?:{before})[0-9]{{5}}\z")).unwrap();
+        let compile = |before: &String| super::byte_regex(&format!(r"(?:{before})[0-9]{{5}}\z")).unwrap();
         self.all.iter().map(|rule| rule.before.as_ref().map(compile)).collect()
     }
 
@@ -280,7 +322,7 @@ impl Rules {
         let surroundings = Surroundings::of(text, &number, entry);
         let low = number.start.saturating_sub(REACH);
         let mut followed = Vec::new();
-        self.followed.run(&mut self.followed.dfa.create_cache(), surroundings.after, &mut followed);
+        self.followed.run_on(&mut self.followed.dfa.create_cache(), surroundings.after, &mut followed);
         self.all.iter().zip(patterns).enumerate().position(|(index, (rule, before))| {
             let is_followed = match &rule.after {
                 Some(_) => followed.contains(&(index as u16)),
@@ -303,27 +345,32 @@ impl Rules {
 }
 
 impl Automaton {
+    /// Where a run backwards from `at` begins: the number's first digit is what assertions at a pattern's end look at.
+    fn start(&self, cache: &mut Cache, text: &[u8], at: usize) -> Option<LazyStateID> {
+        let start = start::Config::new().anchored(Anchored::Yes).look_behind(text.get(at).copied());
+        self.dfa.start_state(cache, &start).ok()
+    }
+
+    /// The rules that match in this state.
+    fn matches(&self, cache: &Cache, state: LazyStateID) -> impl Iterator<Item = u16> {
+        (0..self.dfa.match_len(cache, state))
+            .map(move |index| self.rules[self.dfa.match_pattern(cache, state, index).as_usize()])
+    }
+
     /// Runs backwards from `at`, collecting the rules that match; where it died, so that nothing before that
     /// place could add to them, or `None` where it came to the text's start.
     ///
     /// An automaton whose lazily built states outgrow their memory starts over; past its limit the number is
     /// decided as if nothing matched, which the limit in the builder is large enough to rule out.
-    fn run(&self, cache: &mut Cache, text: &[u8], at: usize, found: &mut Vec<u16>) -> Option<usize> {
+    fn run_back(&self, cache: &mut Cache, text: &[u8], at: usize, found: &mut Vec<u16>) -> Option<usize> {
         let low = at.saturating_sub(REACH);
-        // Backwards, the byte after the number's start is what assertions at the pattern's end look at.
-        let start = start::Config::new().anchored(Anchored::Yes).look_behind(text.get(at).copied());
-        let Ok(mut state) = self.dfa.start_state(cache, &start) else { return Some(at) };
-        let collect = |cache: &Cache, state, found: &mut Vec<u16>| {
-            for i in 0..self.dfa.match_len(cache, state) {
-                found.push(self.rules[self.dfa.match_pattern(cache, state, i).as_usize()]);
-            }
-        };
+        let Some(mut state) = self.start(cache, text, at) else { return Some(at) };
         for (before, &byte) in text[low..at].iter().enumerate().rev() {
             let Ok(next) = self.dfa.next_state(cache, state, byte) else { return Some(low + before) };
             state = next;
             if state.is_tagged() {
                 if state.is_match() {
-                    collect(cache, state, found);
+                    found.extend(self.matches(cache, state));
                 } else if state.is_dead() || state.is_quit() {
                     return Some(low + before);
                 }
@@ -336,9 +383,30 @@ impl Automaton {
         if let Ok(state) = last
             && state.is_match()
         {
-            collect(cache, state, found);
+            found.extend(self.matches(cache, state));
         }
         if low > 0 { Some(low) } else { None }
+    }
+
+    /// Runs forwards from behind a number, collecting the rules that match.
+    fn run_on(&self, cache: &mut Cache, text: &[u8], found: &mut Vec<u16>) {
+        let Ok(mut state) = self.dfa.start_state(cache, &after_number()) else { return };
+        for &byte in text {
+            let Ok(next) = self.dfa.next_state(cache, state, byte) else { return };
+            state = next;
+            if state.is_tagged() {
+                if state.is_match() {
+                    found.extend(self.matches(cache, state));
+                } else if state.is_dead() || state.is_quit() {
+                    return;
+                }
+            }
+        }
+        if let Ok(state) = self.dfa.next_eoi_state(cache, state)
+            && state.is_match()
+        {
+            found.extend(self.matches(cache, state));
+        }
     }
 }
 
@@ -358,32 +426,12 @@ impl<'a> Surroundings<'a> {
         Surroundings { before, after, entry }
     }
 }
-impl Followed {
-    /// Runs forwards, collecting the rules that match.
-    fn run(&self, cache: &mut Cache, text: &[u8], found: &mut Vec<u16>) {
-        let Ok(mut state) = self.dfa.start_state(cache, &after_number()) else { return };
-        let collect = |cache: &Cache, state, found: &mut Vec<u16>| {
-            for i in 0..self.dfa.match_len(cache, state) {
-                found.push(self.rules[self.dfa.match_pattern(cache, state, i).as_usize()]);
-            }
-        };
-        for &byte in text {
-            let Ok(next) = self.dfa.next_state(cache, state, byte) else { return };
-            state = next;
-            if state.is_tagged() {
-                if state.is_match() {
-                    collect(cache, state, found);
-                } else if state.is_dead() || state.is_quit() {
-                    return;
-                }
-            }
-        }
-        if let Ok(state) = self.dfa.next_eoi_state(cache, state)
-            && state.is_match()
-        {
-            collect(cache, state, found);
-        }
-    }
+
+/// Where a text is remembered among the hopeless ones.
+#[inline]
+fn place_of(text: u128) -> usize {
+    let folded = (text ^ text >> 64) as u64;
+    (folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - HOPELESS.ilog2())) as usize
 }
 
 /// Where a pattern for what stands behind a number starts: as if the text began there, so that `^` and `\b` hold.
