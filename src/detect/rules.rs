@@ -22,10 +22,8 @@ use serde::Deserialize;
 
 use self::compile::Builder;
 pub(super) use self::judge::{Judge, Outlook};
+use super::numbers::numbers;
 use crate::problem::Problems;
-
-/// A pattern that at most this many different bytes can end is left at most of the places where it does not match.
-const FEW: usize = 200;
 
 /// The detection rules in their order, compiled.
 #[derive(Debug)]
@@ -136,18 +134,34 @@ impl Rules {
         &self.all
     }
 
-    /// Whether little can stand right before a number where this rule matches, so that it is left at once elsewhere.
-    pub fn starts_at_number(&self, index: usize) -> bool {
-        self.all[index].before.is_some() && compile::first_bytes(&self.all, index) <= FEW
-    }
-
-    /// The same rules with one that decides nothing, to measure what it costs.
+    /// For each rule, how many times further the rules look back from the sample's numbers for its sake.
+    ///
+    /// A rule that looks no further than another costs nothing, and one that lets uncatalogued numbers stand behind
+    /// anything has every number judged: that counts as looking as far as any rule can.
     ///
     /// # Errors
     /// None where the rules themselves could be built.
-    pub fn without(&self, index: usize) -> Result<Rules, RulesError> {
+    pub fn costs(&self, sample: &[&str]) -> Result<Vec<f64>, RulesError> {
         let sides: Vec<_> = self.all.iter().map(compile::Sides::of).collect();
-        Rules::of(self.all.clone(), &sides, self.evidence.clone(), |other| other != index)
+        let places =
+            || sample.iter().flat_map(|line| numbers(line.as_bytes(), 0).map(|number| (line.as_bytes(), number.start)));
+        let mut looks = Vec::new();
+        for (index, rule) in self.all.iter().enumerate() {
+            let automaton = Automaton::of(&sides, Side::Before, |other| other == index)?;
+            let mut cache = automaton.dfa.create_cache();
+            let look = |(line, at): (&[u8], usize)| match &rule.before {
+                Some(_) => at - automaton.run_back(&mut cache, line, at, &mut Vec::new()).unwrap_or(0),
+                None if rule.any && rule.verdict == Verdict::Accept => judge::REACH,
+                None => 0,
+            };
+            looks.push(places().map(look).collect::<Vec<_>>());
+        }
+        let furthest = |without: Option<usize>| -> usize {
+            let others = || looks.iter().enumerate().filter(|(index, _)| Some(*index) != without);
+            (0..places().count()).map(|place| others().map(|(_, looks)| looks[place]).max().unwrap_or(0)).sum()
+        };
+        let all = furthest(None) as f64;
+        Ok((0..looks.len()).map(|index| all / furthest(Some(index)).max(1) as f64).collect())
     }
 
     /// What a rule that decided about a number goes by: what stands before and after it, and the evidence that the

@@ -5,10 +5,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use regex::bytes::Regex;
+use regex_automata::MatchKind;
 use regex_automata::hybrid::dfa::DFA;
 use regex_automata::nfa::thompson::{self, WhichCaptures};
-use regex_automata::util::{start, syntax};
-use regex_automata::{Anchored, MatchKind};
+use regex_automata::util::syntax;
 use regex_syntax::hir::Hir;
 use serde::Deserialize;
 use toml::Spanned;
@@ -84,16 +84,10 @@ impl Sides {
 }
 
 impl Rules {
-    /// The rules with the automata of those that are wanted; the others decide nothing.
-    pub(super) fn of(
-        all: Vec<Rule>,
-        sides: &[Sides],
-        evidence: Vec<Evidence>,
-        wanted: impl Fn(usize) -> bool,
-    ) -> Result<Rules, RulesError> {
-        let any = Automaton::of(sides, Side::Before, |index| wanted(index) && all[index].any)?;
-        let catalogued = Automaton::of(sides, Side::Before, |index| wanted(index) && !all[index].any)?;
-        let anywhere = |index: &u16| wanted(usize::from(*index)) && all[usize::from(*index)].before.is_none();
+    fn of(all: Vec<Rule>, sides: &[Sides], evidence: Vec<Evidence>) -> Result<Rules, RulesError> {
+        let any = Automaton::of(sides, Side::Before, |index| all[index].any)?;
+        let catalogued = Automaton::of(sides, Side::Before, |index| !all[index].any)?;
+        let anywhere = |index: &u16| all[usize::from(*index)].before.is_none();
         let anywhere: Vec<u16> = (0..all.len() as u16).filter(anywhere).collect();
         let accepts_anywhere = anywhere.iter().any(|index| {
             let rule = &all[usize::from(*index)];
@@ -107,7 +101,11 @@ impl Rules {
 
 impl Automaton {
     /// The patterns on one side of the rules that are wanted, to be run away from the number.
-    fn of<'a>(sides: &'a [Sides], side: Side, wanted: impl Fn(usize) -> bool) -> Result<Automaton, RulesError> {
+    pub(super) fn of<'a>(
+        sides: &'a [Sides],
+        side: Side,
+        wanted: impl Fn(usize) -> bool,
+    ) -> Result<Automaton, RulesError> {
         let pattern = |(index, sides): (usize, &'a Sides)| {
             let pattern = if side == Side::Before { &sides.before } else { &sides.after };
             Some((index as u16, pattern.as_ref()?))
@@ -134,16 +132,6 @@ fn followers(all: &[Rule], sides: &[Sides]) -> Result<Box<[bool; 256]>, RulesErr
     // Where a line ends nothing follows: whatever a pattern makes of that, it may match.
     followers[usize::from(b'\n')] = true;
     Ok(followers)
-}
-
-/// How many different bytes can stand right before a number where this rule matches.
-pub(super) fn first_bytes(all: &[Rule], index: usize) -> usize {
-    let sides: Vec<Sides> = all.iter().map(Sides::of).collect();
-    let Ok(Automaton { dfa, .. }) = Automaton::of(&sides, Side::Before, |other| other == index) else { return 256 };
-    let mut cache = dfa.create_cache();
-    let start = start::Config::new().anchored(Anchored::Yes).look_behind(Some(b'1'));
-    let Ok(start) = dfa.start_state(&mut cache, &start) else { return 256 };
-    (0..=u8::MAX).filter(|byte| !dfa.next_state(&mut cache, start, *byte).is_ok_and(|state| state.is_dead())).count()
 }
 
 impl Builder {
@@ -187,7 +175,7 @@ impl Builder {
         if !self.problems.is_empty() {
             return Err(Problems(self.problems).into());
         }
-        Rules::of(self.all, &self.sides, self.evidence, |_| true)
+        Rules::of(self.all, &self.sides, self.evidence)
     }
 
     fn rule(&mut self, path: &Arc<str>, text: &Arc<str>, rule: Spanned<RuleText>) {
@@ -335,8 +323,9 @@ impl Builder {
 }
 
 /// A pattern over bytes that ignores case.
-fn parse(pattern: &str) -> Result<Hir, regex_syntax::Error> {
+fn parse(pattern: &str) -> Result<Hir, Box<regex_syntax::Error>> {
     syntax::parse_with(pattern, &syntax::Config::new().unicode(false).utf8(false).case_insensitive(true))
+        .map_err(Box::new)
 }
 
 /// One automaton of several patterns that finds all that match where it is run; no search, no captures.

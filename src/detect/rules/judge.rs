@@ -362,7 +362,7 @@ impl Automaton {
     ///
     /// An automaton whose lazily built states outgrow their memory starts over; past its limit the number is
     /// decided as if nothing matched, which the limit in the builder is large enough to rule out.
-    fn run_back(&self, cache: &mut Cache, text: &[u8], at: usize, found: &mut Vec<u16>) -> Option<usize> {
+    pub(super) fn run_back(&self, cache: &mut Cache, text: &[u8], at: usize, found: &mut Vec<u16>) -> Option<usize> {
         let low = at.saturating_sub(REACH);
         let Some(mut state) = self.start(cache, text, at) else { return Some(at) };
         for (before, &byte) in text[low..at].iter().enumerate().rev() {
