@@ -26,6 +26,9 @@ const SETTLED: Duration = Duration::from_secs(2);
 /// that is killed again and again comes to an end of many.
 const RESOLVED: usize = 64;
 
+/// Remembered files that are opened in one look, to see whether they still are what they were.
+const COMPARED: usize = 1000;
+
 /// What of a file's status tells that it changed: its size and the time of the last write.
 pub(super) type Status = (u64, i64, i64);
 
@@ -40,11 +43,18 @@ pub(super) struct Wanted {
     examined: BTreeSet<(Identity, Status)>,
     /// Whether an archive beside it was not whole.
     broken: bool,
+    /// Whether it had been rotated away and found before, by an earlier process.
+    was_rotated: bool,
 }
 
 impl Wanted {
     pub(super) fn new(file: Followed, kind: Option<Rotation>, now: Duration) -> Wanted {
-        Wanted { file, since: now, kind, examined: BTreeSet::new(), broken: false }
+        Wanted { file, since: now, kind, examined: BTreeSet::new(), broken: false, was_rotated: false }
+    }
+
+    /// One that an earlier process left as rotated.
+    pub(super) fn resumed(file: Followed, now: Duration) -> Wanted {
+        Wanted { was_rotated: true, ..Wanted::new(file, None, now) }
     }
 }
 
@@ -78,6 +88,70 @@ pub(super) struct Sibling {
     is_between: bool,
 }
 
+/// What wanted files are searched for in, looked into once for all of them.
+struct Search<'a> {
+    siblings: &'a [Sibling],
+    by_identity: HashMap<Identity, usize>,
+    /// Those that are read, or were found to be what is wanted.
+    taken: HashSet<Identity>,
+    /// How their contents begin, where anybody asked; `None` where that cannot be read.
+    beginnings: HashMap<Identity, Option<Beginning>>,
+}
+
+impl<'a> Search<'a> {
+    fn new<'b>(siblings: &'a [Sibling], known: impl Iterator<Item = &'b Checkpoint>) -> Search<'a> {
+        let by_identity = siblings.iter().enumerate().map(|(at, sibling)| (sibling.identity, at)).collect();
+        let taken = known.filter(|known| known.place != Place::Finished).map(|known| known.identity).collect();
+        Search { siblings, by_identity, taken, beginnings: HashMap::new() }
+    }
+
+    fn is_taken(&self, sibling: &Sibling) -> bool {
+        self.taken.contains(&sibling.identity)
+    }
+
+    fn take(&mut self, sibling: &Sibling) {
+        self.taken.insert(sibling.identity);
+    }
+
+    /// Where a file may be: first itself under another name, then whatever begins as it did. One of which nothing was
+    /// judged is known by nothing but its inode.
+    fn places_of(&mut self, file: &Followed) -> Vec<&'a Sibling> {
+        let siblings = self.siblings;
+        let itself = self.by_identity.get(&file.known.identity).map(|at| &siblings[*at]);
+        if itself.is_some_and(|itself| !self.is_taken(itself) && itself.status.0 >= file.known.cursor.offset) {
+            // Almost always: the others are not even opened.
+            let is_it = |opened: File| file.matches(&opened);
+            let itself =
+                itself.filter(|itself| file::open_same(&itself.path, itself.identity).and_then(is_it).unwrap_or(true));
+            if let Some(itself) = itself {
+                return vec![itself];
+            }
+        }
+        if file.known.cursor.offset == 0 {
+            return Vec::new();
+        }
+        let begins = |sibling: &&Sibling| {
+            let beginning = self.beginnings.entry(sibling.identity).or_insert_with(|| sibling.beginning());
+            // What cannot be read now may be tried again.
+            beginning.as_ref().is_none_or(|beginning| file.known.head.length == 0 || file.has_head(beginning))
+        };
+        siblings.iter().filter(begins).collect()
+    }
+}
+
+impl Sibling {
+    /// How its content begins, plain or compressed.
+    fn beginning(&self) -> Option<Beginning> {
+        rotated::beginning(&file::open_same(&self.path, self.identity).ok()?).ok()
+    }
+}
+
+/// How long ago a file was written to, by its status.
+fn age(status: Status, counts: &Counts) -> Duration {
+    let written = jiff::Timestamp::new(status.1, i32::try_from(status.2).unwrap_or(0)).unwrap_or_default();
+    Duration::try_from(counts.wall.timestamp().duration_since(written)).unwrap_or_default()
+}
+
 impl Track {
     /// Looks at the files that a rotation may have made, where there may be something new among them.
     pub(super) fn look_beside(&mut self, is_listed: bool, is_first: bool, counts: &mut Counts) -> io::Result<()> {
@@ -96,7 +170,10 @@ impl Track {
         }
         self.search(&siblings, counts)?;
         let mut left = RESOLVED;
-        for sibling in self.unknown(&siblings) {
+        let mut unknown = self.unknown(&siblings);
+        // Those that nobody looked into yet come first.
+        unknown.sort_by_key(|sibling| self.strangers.get(&sibling.identity).is_some_and(|known| known.is_examined));
+        for sibling in unknown {
             self.resolve(sibling, &mut left, counts)?;
         }
         Ok(())
@@ -176,6 +253,7 @@ impl Track {
     fn compare_with_known(&mut self, siblings: &[Sibling], counts: &mut Counts) {
         let there: HashMap<Identity, &Sibling> = siblings.iter().map(|sibling| (sibling.identity, sibling)).collect();
         self.strangers.retain(|identity, _| there.contains_key(identity));
+        let mut left = COMPARED;
         for file in &mut self.files {
             let sibling = there.get(&file.known.identity);
             file.is_listed = sibling.is_some();
@@ -184,7 +262,20 @@ impl Track {
             if file.known.place != Place::Finished || file.finished_status == Some(sibling.status) {
                 continue;
             }
-            let Ok(opened) = file::open_same(&sibling.path, sibling.identity) else { continue };
+            if left == 0 {
+                self.is_cut = true;
+                continue;
+            }
+            left -= 1;
+            let opened = match file::open_same(&sibling.path, sibling.identity) {
+                Ok(opened) => opened,
+                // It was renamed meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(_) => {
+                    file.finished_status = Some(sibling.status);
+                    continue;
+                }
+            };
             if !file.matches(&opened).unwrap_or(true) {
                 file.known.identity = Identity::default();
                 counts.soil();
@@ -217,8 +308,12 @@ impl Track {
 
     /// Looks for the rest of wanted files in what stands beside them.
     fn search(&mut self, siblings: &[Sibling], counts: &mut Counts) -> io::Result<()> {
+        if self.wanted.is_empty() {
+            return Ok(());
+        }
+        let mut search = Search::new(siblings, self.files.iter().map(|file| &file.known));
         for mut wanted in std::mem::take(&mut self.wanted) {
-            if self.search_one(&mut wanted, siblings, counts)? {
+            if self.search_one(&mut wanted, &mut search, counts)? {
                 continue;
             }
             if let Some(kind) = wanted.kind.take() {
@@ -251,16 +346,10 @@ impl Track {
     }
 
     /// Whether the rest of a file was found; it is read then, or will be.
-    fn search_one(&mut self, wanted: &mut Wanted, siblings: &[Sibling], counts: &mut Counts) -> io::Result<bool> {
-        for sibling in siblings {
+    fn search_one(&mut self, wanted: &mut Wanted, search: &mut Search<'_>, counts: &mut Counts) -> io::Result<bool> {
+        for sibling in search.places_of(&wanted.file) {
             let is_itself = sibling.identity == wanted.file.known.identity;
-            let is_other =
-                self.index_of(sibling.identity).is_some_and(|known| self.files[known].known.place != Place::Finished);
-            // A file of which nothing was judged is known by nothing but its inode.
-            if is_other || (wanted.file.known.cursor.offset == 0 && !is_itself) {
-                continue;
-            }
-            if wanted.examined.contains(&(sibling.identity, sibling.status)) {
+            if search.is_taken(sibling) || wanted.examined.contains(&(sibling.identity, sibling.status)) {
                 continue;
             }
             // One that was renamed meanwhile is looked into next time.
@@ -284,7 +373,13 @@ impl Track {
                         counts.rotation(&self.source, kind);
                     }
                     let nothing = Followed::restored(Checkpoint::default(), counts.now);
-                    self.place(std::mem::replace(&mut wanted.file, nothing), sibling, counts);
+                    let mut file = std::mem::replace(&mut wanted.file, nothing);
+                    if is_itself && wanted.was_rotated {
+                        // Left at once, where nothing has been written to it for long: what it lacks it will not get.
+                        file.quiet = age(sibling.status, counts);
+                    }
+                    search.take(sibling);
+                    self.place(file, sibling, counts);
                     return Ok(true);
                 }
                 Packed::Whole(archive) => {
@@ -296,6 +391,7 @@ impl Track {
                         counts.rotation(&self.source, Rotation::Compressed);
                     }
                     let cursor = known.cursor.clone();
+                    search.take(sibling);
                     self.scan_archive(sibling, archive, cursor, counts)?;
                     return Ok(true);
                 }
@@ -360,7 +456,11 @@ impl Track {
             return Ok(());
         }
         let is_waiting = |content: &Beginning| self.judged_of_copy(content, sibling.identity) == Some(false);
-        if *left == 0 || self.strangers[&sibling.identity].copied.as_ref().is_some_and(is_waiting) {
+        if self.strangers[&sibling.identity].copied.as_ref().is_some_and(is_waiting) {
+            return Ok(());
+        }
+        if *left == 0 {
+            self.is_cut |= !self.strangers[&sibling.identity].is_examined;
             return Ok(());
         }
         *left -= 1;

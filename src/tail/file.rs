@@ -46,6 +46,8 @@ pub(super) struct Followed {
     modified: (i64, i64),
     /// When it was last seen to grow.
     pub(super) grown: Duration,
+    /// How long nothing had been written to it when it was taken up, by its status.
+    pub(super) quiet: Duration,
     /// When it was rotated away.
     pub(super) rotated: Duration,
     /// When it was last seen in a directory.
@@ -68,24 +70,38 @@ pub(super) struct Followed {
     pub(super) finished_status: Option<(u64, i64, i64)>,
 }
 
-/// The length of a content and its first bytes, [`HEAD`] of them at most.
+/// The length of a content, and its first bytes, [`HEAD`] of them at most.
 #[derive(Debug)]
 pub(super) struct Beginning {
     pub(super) length: u64,
-    pub(super) bytes: Vec<u8>,
+    bytes: Vec<u8>,
+    /// That of all these bytes, which most files are compared by: taken once.
+    whole: Fingerprint,
 }
 
 impl Beginning {
+    pub(super) fn new(length: u64, bytes: Vec<u8>) -> Beginning {
+        let whole = Fingerprint::of(&bytes);
+        Beginning { length, bytes, whole }
+    }
+
     /// That of a file.
     pub(super) fn of(file: &File, length: u64) -> io::Result<Beginning> {
         let mut bytes = vec![0; length.min(HEAD) as usize];
         let read = read_at(file, &mut bytes, 0)?;
         bytes.truncate(read);
-        Ok(Beginning { length, bytes })
+        Ok(Beginning::new(length, bytes))
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// Whether it has this beginning.
-    fn is(&self, known: Fingerprint) -> bool {
+    pub(super) fn is(&self, known: Fingerprint) -> bool {
+        if known.length == self.whole.length {
+            return known == self.whole;
+        }
         self.bytes.get(..known.length as usize).is_some_and(|bytes| Fingerprint::of(bytes) == known)
     }
 }
@@ -143,6 +159,7 @@ impl Followed {
             tail: Vec::new(),
             modified: (0, 0),
             grown: now,
+            quiet: Duration::ZERO,
             rotated: now,
             listed: now,
             is_listed: true,
@@ -274,7 +291,9 @@ impl Followed {
         self.touched = is_changed && self.known.size == 0 && cursor.offset == 0 && !is_first;
         if is_changed {
             (self.grown, self.paused) = (now, false);
-            self.has_grown |= !is_first;
+            if !is_first {
+                (self.has_grown, self.quiet) = (true, Duration::ZERO);
+            }
             // What stands before the offset is checked with every block; a writer of lines that end alike, emptied
             // and filled again to the same length, shows at the beginning.
             let (start, head) = (self.known.start, self.known.head);

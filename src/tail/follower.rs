@@ -26,7 +26,7 @@ const LOOK: Duration = Duration::from_secs(1);
 const HOT_LOOK: Duration = Duration::from_millis(250);
 
 /// How soon after a look a hint leads to the next: a busy writer hints without end.
-const HINTED: Duration = Duration::from_millis(20);
+pub(super) const HINTED: Duration = Duration::from_millis(50);
 
 /// A look that events ask for takes one part in so many of the time at most.
 const SHARE: u32 = 20;
@@ -427,6 +427,10 @@ impl Follower {
             (false, true) => now + HOT_LOOK,
             (false, false) => self.next_look,
         };
+        if self.tracks.iter_mut().any(|track| std::mem::take(&mut track.is_cut)) {
+            self.counts.soil_urgently();
+            (self.look, self.next_look) = (Look::Full, now);
+        }
         if look.is_some() {
             self.cost = self.clock.uptime().saturating_sub(now);
         }

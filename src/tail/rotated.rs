@@ -112,16 +112,38 @@ pub(super) enum Packed {
     Broken(File),
 }
 
+impl Packing {
+    fn of(file: &File) -> io::Result<Option<Packing>> {
+        let mut magic = [0; 4];
+        let read = super::file::read_at(file, &mut magic, 0)?;
+        Ok(match &magic[..read] {
+            [0x1f, 0x8b, ..] => Some(Packing::Gzip),
+            [0x28, 0xb5, 0x2f, 0xfd] => Some(Packing::Zstd),
+            _ => None,
+        })
+    }
+
+    fn content<'a>(self, file: &'a File, buffer: usize) -> io::Result<Box<dyn Read + 'a>> {
+        let raw = io::BufReader::with_capacity(buffer, At { file, offset: 0 });
+        Ok(match self {
+            Packing::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(raw)),
+            Packing::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(raw)?),
+        })
+    }
+}
+
+/// How a content begins, plain or in an archive that need not be whole; its length is not known.
+pub(super) fn beginning(file: &File) -> io::Result<Beginning> {
+    let Some(packing) = Packing::of(file)? else { return Beginning::of(file, HEAD) };
+    let mut bytes = Vec::new();
+    packing.content(file, 8 << 10)?.take(HEAD).read_to_end(&mut bytes)?;
+    Ok(Beginning::new(0, bytes))
+}
+
 impl Packed {
     /// Reads a file through, by its content and not by its name, if it is compressed.
     pub(super) fn open(file: File) -> io::Result<Packed> {
-        let mut magic = [0; 4];
-        let read = super::file::read_at(&file, &mut magic, 0)?;
-        let packing = match &magic[..read] {
-            [0x1f, 0x8b, ..] => Packing::Gzip,
-            [0x28, 0xb5, 0x2f, 0xfd] => Packing::Zstd,
-            _ => return Ok(Packed::Plain(file)),
-        };
+        let Some(packing) = Packing::of(&file)? else { return Ok(Packed::Plain(file)) };
         let mut archive = Archive { file, packing, length: 0 };
         let length = archive.content().and_then(|mut content| io::copy(&mut content, &mut io::sink()));
         Ok(match length {
@@ -136,18 +158,14 @@ impl Packed {
 
 impl Archive {
     fn content(&self) -> io::Result<Box<dyn Read + '_>> {
-        let raw = io::BufReader::with_capacity(256 << 10, At { file: &self.file, offset: 0 });
-        Ok(match self.packing {
-            Packing::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(raw)),
-            Packing::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(raw)?),
-        })
+        self.packing.content(&self.file, 256 << 10)
     }
 
     /// How the content begins.
     pub(super) fn beginning(&self) -> io::Result<Beginning> {
         let mut bytes = Vec::new();
         self.content()?.take(HEAD).read_to_end(&mut bytes)?;
-        Ok(Beginning { length: self.length, bytes })
+        Ok(Beginning::new(self.length, bytes))
     }
 
     /// Whether the content holds these bytes at its beginning and before `offset`.
@@ -174,7 +192,7 @@ impl Archive {
         scanner: &mut Scanner,
         on: &mut impl FnMut(Decision<'_>),
     ) -> io::Result<Scanned> {
-        let encoding = scanner.reading().encoding.of(&self.beginning()?.bytes);
+        let encoding = scanner.reading().encoding.of(self.beginning()?.bytes());
         let need = scanner.block_need(encoding) as u64;
         let mut content = self.content()?;
         io::copy(&mut (&mut content).take(cursor.head), &mut io::sink())?;

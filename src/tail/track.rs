@@ -77,6 +77,8 @@ pub(super) struct Track {
     part: usize,
     /// Another look is needed before this wake ends.
     pub(super) again: bool,
+    /// A look ended before it had looked into all: the next one is due once what was found is committed.
+    pub(super) is_cut: bool,
     /// Where the next turn of reading begins.
     turn: usize,
 }
@@ -104,7 +106,7 @@ impl Track {
             scanner: detector.scanner_for(reading),
             resumed: is_seen.then_some(now),
             files,
-            wanted: rotated.into_iter().map(|file| Wanted::new(file, None, now)).collect(),
+            wanted: rotated.into_iter().map(|file| Wanted::resumed(file, now)).collect(),
             strangers: BTreeMap::new(),
             rotations: BTreeMap::new(),
             swapped: Vec::new(),
@@ -115,6 +117,7 @@ impl Track {
             is_seen,
             part: 0,
             again: false,
+            is_cut: false,
             turn: 0,
         };
         for file in &track.files {
@@ -507,7 +510,8 @@ impl Track {
     pub(super) fn retire(&mut self, block: &mut Vec<u8>, counts: &mut Counts) -> io::Result<()> {
         let now = counts.now;
         for file in &mut self.files {
-            let is_over = now >= file.grown.max(file.rotated) + QUIET || now >= file.rotated + PATIENCE;
+            let is_quiet = now + file.quiet >= file.grown.max(file.rotated) + QUIET;
+            let is_over = is_quiet || now >= file.rotated + PATIENCE;
             if file.known.place != Place::Rotated || !is_over || file.behind {
                 continue;
             }

@@ -2,14 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use notify::event::{EventKind, ModifyKind};
 use notify::{RecursiveMode, Watcher};
 
+use super::follower::HINTED;
 use super::owner::Bell;
 
 /// Files that are named by hints at most; beyond, a hint means all.
 const NAMED: usize = 1000;
+
+/// How long events are taken before the next rest: enough for those of some hundred files.
+const BUSY: Duration = Duration::from_millis(2);
 
 /// What events hint at since they were taken up last.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,7 +68,16 @@ impl Watches {
         }
         self.held = None;
         let bell = self.bell.clone();
-        let hint = move |event: notify::Result<notify::Event>| bell.hint(|hints| hints.take(event));
+        let mut rested = Instant::now();
+        let hint = move |event: notify::Result<notify::Event>| {
+            let is_write = matches!(&event, Ok(event) if matches!(event.kind, EventKind::Modify(ModifyKind::Data(_))));
+            bell.hint(|hints| hints.take(event));
+            if is_write && rested.elapsed() >= BUSY {
+                // The kernel joins equal events that wait: a writer's next thousand writes cost one wake.
+                std::thread::sleep(HINTED);
+                rested = Instant::now();
+            }
+        };
         let watcher = notify::recommended_watcher(hint).and_then(|mut watcher| {
             directories.iter().try_for_each(|path| watcher.watch(path, RecursiveMode::NonRecursive)).map(|()| watcher)
         });

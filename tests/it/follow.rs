@@ -11,7 +11,7 @@ use twdiag::catalog::Catalog;
 use twdiag::detect::{Detector, Rules};
 use twdiag::diagnose::Finding;
 use twdiag::record::{Delivery, Sighting};
-use twdiag::state::{Directory, StateError, Store};
+use twdiag::state::{Directory, Place, StateError, Store};
 use twdiag::tail::{Clock, Files, Follower, Hints, Input, Plan, Sink, Snapshot, Source, StartAt};
 use twdiag::tally::{Rotation, SourceTally};
 
@@ -120,7 +120,7 @@ impl Rig {
     pub(crate) fn read(&mut self, name: &str) {
         let written = [self.path(name)].into();
         if let Some(follower) = &mut self.follower {
-            self.clock.by(Duration::from_millis(20));
+            self.clock.by(Duration::from_millis(50));
             follower.hint(&Hints { written, all: false });
             follower.wake().unwrap();
         }
@@ -460,6 +460,49 @@ fn whole_generations_that_came_and_went_while_stopped() {
     rig.kill();
     rig.start();
     rig.check_after(LONG, 102, &[(Rotation::Compressed, 1)], 0);
+}
+
+#[test]
+fn a_process_that_is_killed_after_each_look_comes_to_an_end_of_many_generations() {
+    let mut rig = Rig::new("app.log");
+    rig.write("app.log", 1);
+    rig.start();
+    rig.kill();
+    for number in 1..=200 {
+        rig.rename("app.log", &format!("app.log-{number:03}"));
+        rig.write("app.log", 1);
+    }
+    // Each start looks once, at 64 generations.
+    for _ in 0..4 {
+        rig.start();
+        rig.kill();
+    }
+    rig.start();
+    rig.check(201, &[(Rotation::Rename, 1)]);
+}
+
+#[test]
+fn a_rotated_file_that_was_quiet_for_long_is_left_at_once_after_a_restart() {
+    let mut rig = Rig::new("app.log");
+    // The clock of files: what is written to them now is new.
+    rig.clock.by(Timestamp::now().duration_since(rig.clock.wall().timestamp()).unsigned_abs());
+    rig.write("app.log", 2);
+    rig.start();
+    rig.rename("app.log", "app.log.1");
+    rig.write("app.log", 1);
+    rig.check(3, &[(Rotation::Rename, 1)]);
+    let places = |rig: &Rig| rig.follower.as_ref().unwrap().checkpoints().into_iter().map(|of| of.place).collect();
+    rig.start();
+    let young: Vec<Place> = places(&rig);
+    assert!(young.contains(&Place::Rotated), "{young:?}");
+    let old = fs::File::options().append(true).open(rig.path("app.log.1")).unwrap();
+    old.set_modified(std::time::SystemTime::now() - Duration::from_secs(60)).unwrap();
+    rig.start();
+    let left: Vec<Place> = places(&rig);
+    assert!(!left.contains(&Place::Rotated) && left.contains(&Place::Finished), "{left:?}");
+    // Whoever goes on in it all the same is read all the same.
+    rig.write("app.log.1", 1);
+    rig.check_after(LONG, 4, &[(Rotation::Rename, 1)], 0);
 }
 
 #[test]

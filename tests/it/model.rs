@@ -346,9 +346,10 @@ proptest! {
 #[test]
 fn what_failed_once_agrees_with_the_model() {
     use Step::{
-        Compress, Copy, CopyTruncate, Date, Delete, Half, Kill, Pass, Rename, Start, Stop, Truncate, Write, Written,
+        Compress, Copy, CopyTruncate, Date, Delete, Half, Kill, Pass, Rename, Start, Stop, Truncate, Wake, Write,
+        Written,
     };
-    let kept: [&[Step]; 11] = [
+    let kept: [&[Step]; 12] = [
         &[Write(1), CopyTruncate(0)],
         &[Half, Pass(20), CopyTruncate(0), Delete(0), Write(1)],
         &[Write(1), CopyTruncate(0), Write(1), Compress(1)],
@@ -360,6 +361,7 @@ fn what_failed_once_agrees_with_the_model() {
         &[Write(1), Copy, Write(1), Written, Copy],
         &[Write(1), Stop, CopyTruncate(0), Write(1), Copy, Compress(1)],
         &[Kill, Delete(0), Half, Start, CopyTruncate(0)],
+        &[Truncate(1), Pass(300), CopyTruncate(0), Write(1), Rename(0), Compress(1), Wake, Copy],
     ];
     for steps in kept {
         for pattern in ["app.log", "app*"] {
