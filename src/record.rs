@@ -116,3 +116,49 @@ pub enum Delivery {
     /// The buffer was full: it is gone.
     Dropped,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: Option<&str>) {
+        let code = Code::new(31005).unwrap();
+        let text = text.as_bytes();
+        let matched = Match {
+            code,
+            rule: 0,
+            offset: 0,
+            record: 0,
+            line_start: 0,
+            head: text,
+            text,
+            escaped: false,
+            number: 0..0,
+        };
+        assert_eq!(matched.call_sid(), expected);
+    }
+
+    const SID: &str = "CA0a1b2c3d4e5f60718293a4b5c6d7e8f9";
+
+    #[test]
+    fn names_the_first_call() {
+        check(&format!("call {SID} failed"), Some(SID));
+        check(SID, Some(SID));
+        check(&format!("CallSid={SID}&ErrorCode=31005"), Some(SID));
+        check(&format!("CallSid%22%3A%22{SID}%22"), Some(SID));
+        check(&format!(r#"{{\"callSid\":\"{SID}\"}}"#), Some(SID));
+        check(&format!("error\n  at CA\n  sid: '{SID}',\n"), Some(SID));
+        check(&format!("{SID} then CA{}", "1".repeat(32)), Some(SID));
+    }
+
+    #[test]
+    fn takes_nothing_else_for_a_call() {
+        check("no call", None);
+        check("CA", None);
+        check("CA0a1b2c3d4e5f60718293a4b5c6d7e8f", None);
+        check("CA0a1b2c3d4e5f60718293a4b5c6d7e8f90", None);
+        check("CA0A1B2C3D4E5F60718293A4B5C6D7E8F9", None);
+        check("AC0a1b2c3d4e5f60718293a4b5c6d7e8f9", None);
+    }
+}

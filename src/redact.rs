@@ -26,27 +26,30 @@ static SECRETS: LazyLock<Regex> = LazyLock::new(|| {
     let plus = format!("(?:\\+|{}|&#43;)", escaped("2b"));
     let colon = format!("(?::|{})", escaped("3a"));
     let dot = format!("(?:\\.|{})", escaped("2e"));
-    let gap = format!("(?:[ ().\\-]|{})", escaped("20"));
+    let gap = format!("(?:[ ().+\\-]|{}|{}|{})", escaped("20"), escaped("28"), escaped("29"));
+    // A line that goes on, as terminals and log daemons break it.
+    let broken = "(?:\\r?\\n|\\\\+n)[ \\t]*";
+    let quote = ["22", "27", "5c"].map(escaped).join("|");
     let sign = format!(
-        "(?:[\\\\\"' ]|{})*(?:[:=]|{}|{})(?:[\\\\\"' ]|{})*",
-        escaped("22"),
+        "(?:[\\\\\"' ]|{quote})*(?:=>|[:=]|{}|{})(?:[\\\\\"'\\s+]|\\\\+n|{quote}|{})*",
         escaped("3a"),
         escaped("3d"),
-        escaped("22")
+        escaped("20")
     );
     let patterns = [
-        format!("(?P<token>(?-i:eyJ)[a-z0-9_-]{{4,}}(?:{dot}[a-z0-9_-]*)*)"),
+        format!("(?P<token>(?-i:eyJ)[a-z0-9_-]{{4,}}(?:{dot}[a-z0-9_-]*|{broken}[a-z0-9_-]{{20,}})*)"),
         "(?P<bearer>(?:bearer|basic|digest)(?: |%20|\\+)+)[a-z0-9._~+/=-]{8,}".to_owned(),
         format!(
-            "(?P<key>(?:auth[_-]?token|api[_-]?(?:key[_-]?)?secret|secret|password|passwd|access[_-]?token){sign})[^\\s\"'&,;\\\\%}}]{{6,}}"
+            "(?P<key>(?:auth[_-]?token|api[_-]?(?:key[_-]?)?secret|secret|password|passwd|access[_-]?token){sign})(?:[^\\s\"'&,;\\\\%}}]|%(?:25)*(?:2[013489abdef]|[0-13-69][0-9a-f])){{6,}}"
         ),
         "(?-i:AC)(?P<account>[0-9a-f]{28})(?P<last>[0-9a-f]{4})".to_owned(),
         // Other SIDs are no secrets: they are matched so that their digits are not taken for one.
         "(?P<sid>(?-i:[A-Z]{2})[0-9a-f]{32})".to_owned(),
         "(?P<hex>[0-9a-f]{32,})".to_owned(),
+        format!("(?P<parts>[0-9a-f]{{8,31}}(?:{broken}[0-9a-f]{{8,31}})+)"),
         "(?P<word>[a-z0-9]{32,})".to_owned(),
         format!("(?P<sip>sips?{colon})[^\\s@\"'<>;,&]{{1,128}}?(?P<host>{at})"),
-        format!("(?P<email>[a-z0-9._+-]{{1,64}}{at}(?:[a-z0-9-]{{1,63}}{dot})+[a-z]{{2,}})"),
+        format!("(?P<email>(?:[a-z0-9._+-]|{plus}|{dot}){{1,64}}{at}(?:[a-z0-9-]{{1,63}}{dot})+[a-z]{{2,}})"),
         format!("{plus}{gap}?[1-9](?:{gap}{{0,2}}[0-9]){{6,14}}"),
         format!(
             "(?P<field>(?:to|from|called|caller|phone(?:_?number)?|msisdn|ani|dnis|mobile|tel){sign})[0-9](?:{gap}?[0-9]){{6,14}}"
@@ -63,8 +66,19 @@ fn replacement(found: &Captures<'_>) -> Vec<u8> {
         ["AC…".as_bytes(), last].concat()
     } else if kept("sid").is_some() {
         all.to_vec()
-    } else if kept("hex").is_some() {
-        b"[secret]".to_vec()
+    } else if let Some(hex) = kept("hex") {
+        // A SID right behind `%22` or `%2522`, whose digits seem to belong to it.
+        let sid = hex.len().checked_sub(34).map(|start| (&hex[..start], &hex[start..start + 2]));
+        match sid {
+            Some((b"22" | b"2522", b"AC")) => [&hex[..hex.len() - 32], "…".as_bytes(), &hex[hex.len() - 4..]].concat(),
+            Some((b"22" | b"2522", [b'A'..=b'F', b'A'..=b'F'])) => hex.to_vec(),
+            _ => b"[secret]".to_vec(),
+        }
+    } else if let Some(parts) = kept("parts") {
+        // What is broken over lines is one secret where it is as long as one.
+        let long =
+            parts.split(|byte| byte.is_ascii_whitespace() || *byte == b'\\').map(<[u8]>::len).sum::<usize>() >= 32;
+        if long { b"[secret]".to_vec() } else { parts.to_vec() }
     } else if let Some(word) = kept("word") {
         // An API key's secret: characters of all three kinds. Or an auth token with letters right before it, as
         // escape sequences end. Others are words and identifiers.
@@ -148,30 +162,101 @@ mod tests {
         ]
     }
 
+    /// A way in which a log escapes what it quotes.
+    type Escape = fn(&str) -> String;
+
+    fn as_json(text: &str) -> String {
+        let quoted = serde_json::to_string(text).unwrap();
+        quoted.trim_matches('"').to_owned()
+    }
+
+    fn percent(text: &str) -> String {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        text.bytes()
+            .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+            .collect()
+    }
+
+    const ESCAPES: [Escape; 6] = [
+        str::to_owned,
+        percent,
+        |text| percent(&percent(text)),
+        as_json,
+        |text| as_json(&as_json(text)),
+        |text| percent(&as_json(text)),
+    ];
+
+    /// What of each secret must not be left, and how it is shown.
+    fn shown(hex: &str, key: &str, jwt: &str, phone: &str, user: &str) -> Vec<(String, String)> {
+        let number = phone.trim_start_matches('+');
+        vec![
+            (hex.to_owned(), hex.to_owned()),
+            (hex.to_owned(), format!("{{\"authToken\": \"{hex}\"}}")),
+            (key.to_owned(), key.to_owned()),
+            (key.to_owned(), format!("api_key_secret={key}&code=31005")),
+            (key.to_owned(), format!("{{'apiSecret': '{key}'}}")),
+            (jwt.to_owned(), jwt.to_owned()),
+            (jwt.to_owned(), format!("?token={jwt}&x=1")),
+            (number.to_owned(), phone.to_owned()),
+            (number.to_owned(), format!("To={phone}&From=x")),
+            (number.to_owned(), format!("\"Called\":\"{phone}\"")),
+            (number.to_owned(), format!("\"msisdn\": \"{number}\"")),
+            (format!("{user}@"), format!("sip:{user}@example.pstn.twilio.com")),
+            (format!("{user}@"), format!("<sips:{user}@10.0.0.8:5061>")),
+            (format!("{user}@"), format!("{user}@mail.example.com")),
+            (format!("{user}+tag"), format!("{user}+tag@mail.example.com")),
+            (hex.get(..28).unwrap().to_owned(), format!("AC{hex}")),
+            (hex.get(..28).unwrap().to_owned(), format!("/Accounts/AC{hex}/Calls.json")),
+        ]
+    }
+
+    #[test]
+    fn an_account_keeps_its_last_four_however_it_is_escaped() {
+        let account = "\"AC0a1b2c3d4e5f60718293a4b5c6d7e8f9\"";
+        for escape in ESCAPES {
+            let redacted = redact(escape(account).as_bytes()).into_owned();
+            assert!(redacted.contains("AC…e8f9") && !redacted.contains("0a1b"), "{redacted}");
+        }
+    }
+
+    #[test]
+    fn takes_what_is_broken_over_lines() {
+        check("token 0a1b2c3d4e5f6071\n    8293a4b5c6d7e8f9 x", "token [secret] x");
+        check(r"token 0a1b2c3d4e5f6071\n8293a4b5c6d7e8f9 x", "token [secret] x");
+        check("auth_token:\n  hunter2hunter2\ncode: 31005", "auth_token:\n  [secret]\ncode: 31005");
+        check(
+            "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJTSyJ9\nc2lnbmF0dXJlc2lnbmF0dXJl.c2ln\nTransportError (31009)",
+            "[token]\nTransportError (31009)",
+        );
+        check("build 0a1b2c3d\n4e5f6071 code 31005", "build 0a1b2c3d\n4e5f6071 code 31005");
+    }
+
     proptest! {
         #[test]
         fn no_secret_survives(
             before in around(),
-            after in "[ \"',;&\\\\][a-z ]{0,12}",
+            after in "([ \"',;&\\\\]|%22)[a-z ]{0,12}",
             hex in "[0-9a-f]{32}",
+            key in "[a-z][A-Z][0-9][A-Za-z0-9]{29}",
             jwt in "eyJ[A-Za-z0-9_-]{10,40}\\.[A-Za-z0-9_-]{10,40}\\.[A-Za-z0-9_-]{10,40}",
             phone in "\\+[1-9][0-9]{7,14}",
             user in "[a-z][a-z0-9.]{2,12}",
         ) {
-            for (secret, shown) in [
-                (hex.clone(), hex.clone()),
-                (jwt.clone(), jwt.clone()),
-                (phone.clone(), phone.clone()),
-                (phone.get(1..).unwrap().to_owned(), phone.replace('+', "%2B")),
-                (phone.get(1..).unwrap().to_owned(), phone.replace('+', "\\u002b")),
-                (format!("{user}@"), format!("sip:{user}@example.com")),
-                (format!("{user}@"), format!("{user}@mail.example.com")),
-                (format!("{user}%40"), format!("{user}%40mail.example.com")),
-                (format!("AC{hex}"), format!("AC{hex}")),
-            ] {
-                let text = format!("{before}{shown}{after}");
-                let redacted = redact(text.as_bytes());
-                prop_assert!(!redacted.contains(&secret), "{} left {}", text, redacted);
+            for (secret, shown) in shown(&hex, &key, &jwt, &phone, &user) {
+                for escape in ESCAPES {
+                    // Beside the code, and at either edge of the record.
+                    for text in [
+                        format!("{before}{}{after}", escape(&shown)),
+                        format!("code 31005 {} ConnectionError (31005)", escape(&shown)),
+                        escape(&shown),
+                        format!("{}\n    at x", escape(&shown)),
+                    ] {
+                        let redacted = redact(text.as_bytes());
+                        for secret in [secret.clone(), escape(&secret)] {
+                            prop_assert!(!redacted.contains(&secret), "{} left {}", text, redacted);
+                        }
+                    }
+                }
             }
         }
 

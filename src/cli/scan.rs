@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use super::Format;
 use crate::catalog::{Catalog, Category};
-use crate::detect::{Cursor, Decision, Detector, Encoding, End, Reading, Scanner};
+use crate::detect::{Assume, Cursor, Decision, Detector, Encoding, End, Reading, Scanner};
 use crate::diagnose::{Report, Timeline, View};
 use crate::input;
 use crate::metrics;
@@ -51,6 +51,9 @@ pub struct Arguments {
     /// Scan the directories in directories too
     #[arg(long)]
     recursive: bool,
+    /// What generic codes are
+    #[arg(long, value_enum, default_value_t = Assume::Nothing)]
+    assume: Assume,
     /// How bytes become text
     #[arg(long, value_enum, default_value_t = Encoding::Auto)]
     encoding: Encoding,
@@ -191,6 +194,7 @@ pub fn run(arguments: &Arguments, detector: &Detector) -> anyhow::Result<ExitCod
     let parts = parts::of(&inputs, arguments.encoding, threads > 1 && !lines);
     let pass = Pass {
         detector,
+        assume: arguments.assume,
         encoding: arguments.encoding,
         format: arguments.format,
         redacted: !arguments.no_redact,
@@ -271,6 +275,7 @@ pub fn run(arguments: &Arguments, detector: &Detector) -> anyhow::Result<ExitCod
 /// One run over all inputs: what its threads share.
 struct Pass<'a> {
     detector: &'a Detector,
+    assume: Assume,
     encoding: Encoding,
     format: Format,
     redacted: bool,
@@ -299,7 +304,11 @@ impl Pass<'_> {
         std::thread::scope(|scope| {
             for _ in 0..threads.min(self.parts.len()) {
                 scope.spawn(|| {
-                    let scanner = self.detector.scanner_for(Reading { encoding: self.encoding, ..Reading::default() });
+                    let scanner = self.detector.scanner_for(Reading {
+                        assume: self.assume,
+                        encoding: self.encoding,
+                        ..Reading::default()
+                    });
                     let mut reader = Reader { scanner, block: Block::new() };
                     let seen = self.diagnosed.then(|| Timeline::new(Arc::clone(self.detector.findings())));
                     let mut sum = Sum { seen, ..Sum::default() };

@@ -186,3 +186,39 @@ fn writes_a_page_for_node_exporter() {
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("cannot write"), "{}", stderr(&output));
 }
+
+#[test]
+fn generic_codes_are_what_one_says_they_are() {
+    let log = b"level=error code=30007\nlevel=error code=31005\nzoom code=30008\n";
+    let codes = |arguments: &[&str]| -> Vec<u64> {
+        matches(arguments, log).iter().map(|line| line["code"].as_u64().unwrap()).collect()
+    };
+    assert_eq!(codes(&["-"]), [31005]);
+    assert_eq!(codes(&["--assume", "nothing", "-"]), [31005]);
+    assert_eq!(codes(&["--assume", "twilio", "-"]), [30007, 31005]);
+    let said = stdout(&run(&["--output", "json", "--listen", "none", "--assume", "twilio"], log));
+    assert_eq!(said.lines().count(), 2, "{said}");
+}
+
+#[test]
+fn a_page_lists_codes_that_the_catalogue_lacks_as_such() {
+    let directory = tempfile::tempdir().unwrap();
+    let page = directory.path().join("twdiag.prom");
+    let log = b"Twilio error 30007\nTwilio error 30007\nTwilio error 21610\nTwilio error 31005\n";
+    let output = run(&["scan", "--textfile", page.to_str().unwrap()], log);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = std::fs::read_to_string(&page).unwrap();
+    let mut counts: Vec<&str> = text.lines().filter(|line| line.contains("category=\"uncatalogued\"")).collect();
+    counts.retain(|line| line.starts_with("twilio_errors_total") || line.starts_with("twilio_error_info"));
+    assert_eq!(
+        counts,
+        [
+            "twilio_error_info{category=\"uncatalogued\",code=\"21610\",family=\"\",group=\"\",name=\"\"} 1",
+            "twilio_error_info{category=\"uncatalogued\",code=\"30007\",family=\"\",group=\"\",name=\"\"} 1",
+            "twilio_error_info{category=\"uncatalogued\",code=\"other\",family=\"\",group=\"\",name=\"\"} 1",
+            "twilio_errors_total{category=\"uncatalogued\",code=\"21610\",source=\"stdin\"} 1",
+            "twilio_errors_total{category=\"uncatalogued\",code=\"30007\",source=\"stdin\"} 2",
+            "twilio_errors_total{category=\"uncatalogued\",code=\"other\",source=\"stdin\"} 0",
+        ]
+    );
+}
