@@ -35,7 +35,7 @@ pub fn failures(rules: &Arc<Rules>, catalog: &Catalog) -> Vec<Problem> {
 
 /// The rules that hold at the end of an example, by their indices.
 fn run(rules: &Arc<Rules>, example: &Example, catalog: &Catalog) -> Vec<usize> {
-    let mut diagnosis = Diagnosis::new(Arc::clone(rules));
+    let mut diagnosis = Diagnosis::new(Arc::clone(rules), Timestamp::UNIX_EPOCH);
     let mut events: Vec<_> = example.events.iter().enumerate().collect();
     events.sort_by_key(|(_, event)| event.at);
     let mut now = Timestamp::UNIX_EPOCH;

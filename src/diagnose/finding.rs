@@ -6,9 +6,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::minutes::{Cell, Excerpt, Minute};
+use super::Minutes;
+use super::calls::{COARSE, Calls};
+use super::minutes::{Cell, Excerpt, Minute, SOURCES};
 use super::rules::{Rule, Spread};
-use super::{Calls, Minutes};
 use crate::record::Code;
 
 /// What comes along with a pattern is one for every so many of it at least; what hardly does is fewer.
@@ -132,7 +133,8 @@ pub(super) fn holds(rule: &Rule, minutes: &Minutes, now: i64, width: i64, source
             .collect();
         match rule.spread {
             Spread::AtLeast(least) => reporting.len() >= least.min(sources),
-            Spread::All => reporting.len() >= sources.max(2),
+            // Of very many sources, a minute tells only so many apart.
+            Spread::All => reporting.len() >= sources.clamp(2, SOURCES),
         }
     };
     let together = sum(now - window, now, &rule.with, &rule.codes);
@@ -151,7 +153,7 @@ pub(super) fn holds(rule: &Rule, minutes: &Minutes, now: i64, width: i64, source
 
 /// The distinct calls of the minutes; a record without one stands for one of its own.
 fn calls<'a>(rule: &Rule, minutes: impl Iterator<Item = &'a Minute>) -> u64 {
-    let (mut calls, mut callless) = (Calls::default(), 0);
+    let (mut calls, mut callless) = (Calls::<COARSE>::default(), 0);
     for minute in minutes {
         for (_, cell) in minute.cells(&rule.codes).chain(minute.cells(&rule.with)) {
             calls.merge(&cell.calls);

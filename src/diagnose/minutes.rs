@@ -2,13 +2,14 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::collections::btree_map::Entry;
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use jiff::Timestamp;
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
-use super::Calls;
+use super::calls::{COARSE, Calls};
 use super::rules::Term;
 use crate::catalog::Category;
 use crate::record::Code;
@@ -24,6 +25,24 @@ const MARGIN: usize = 256;
 
 /// Distinct codes that are counted apart within one minute; further ones count together.
 const DISTINCT: usize = 512;
+
+/// Codes of which more than the count is known within one minute; of further ones only the count is. The embedded rules
+/// speak of 27, and rules that speak of a category may speak of thousands.
+const WATCHED: usize = 64;
+
+/// Sources that are told apart of one code within one minute; further ones count together.
+pub(super) const SOURCES: usize = 64;
+
+/// The name that those count under.
+static OTHERS: LazyLock<Arc<str>> = LazyLock::new(|| "others".into());
+
+/// What takes memory, in bytes: a minute, a code that is counted in it, a code of which more is known with its two
+/// records, and of that a source and a call, of which all together take [`CALLS`] at most. None of it depends on which of
+/// the reports came first, so that parts of a pass are bounded as the whole is.
+const COSTS: [usize; 5] = [1 << 10, 64, 768 + 2 * (192 + SHOWN + MARGIN), 64, 24];
+
+/// What the calls of one code within one minute take at most, in bytes.
+const CALLS: usize = 5 << 10;
 
 /// One accepted code, as diagnosis takes it.
 #[derive(Clone, Copy, Debug)]
@@ -135,7 +154,7 @@ pub struct Cell {
     /// Reports that name no call.
     pub callless: u64,
     /// The calls that the others name.
-    pub calls: Calls,
+    pub calls: Calls<COARSE>,
     /// The earliest and the latest record.
     pub ends: Option<(Arc<Excerpt>, Arc<Excerpt>)>,
 }
@@ -159,20 +178,22 @@ impl Counts {
 }
 
 impl Minute {
-    /// Counts a report; `excerpt` where a rule speaks of its code.
-    pub fn add(&mut self, report: &Report<'_>, excerpt: Option<&Arc<Excerpt>>) {
+    /// Counts a report; `excerpt` where a rule speaks of its code. Gives what [`cost`](Minute::cost) grew by.
+    pub fn add(&mut self, report: &Report<'_>, excerpt: Option<&Arc<Excerpt>>) -> usize {
+        let [_, counted, ..] = COSTS;
+        let before = self.counts.0.len();
         self.counts.add(Series { category: report.category, code: Label::Code(report.code) }, 1);
-        let Some(excerpt) = excerpt else { return };
-        let cell = self.watched.entry((report.category, report.code)).or_default();
-        match cell.sources.get_mut(report.source) {
-            Some(count) => *count += 1,
-            None => drop(cell.sources.insert(Arc::clone(report.source), 1)),
-        }
+        let grown = counted * (self.counts.0.len() - before);
+        let Some(excerpt) = excerpt else { return grown };
+        let Some(cell) = self.cell((report.category, report.code)) else { return grown };
+        let before = cell.cost();
+        cell.add(report.source, 1);
         match report.call {
             Some(call) => cell.calls.insert(call),
             None => cell.callless += 1,
         }
         cell.extend(excerpt, excerpt);
+        grown + cell.cost() - before
     }
 
     /// Adds the reports of another minute.
@@ -181,8 +202,25 @@ impl Minute {
             self.counts.add(*series, *count);
         }
         for (series, cell) in &other.watched {
-            self.watched.entry(*series).or_default().merge(cell);
+            if let Some(own) = self.cell(*series) {
+                own.merge(cell);
+            }
         }
+    }
+
+    /// The cell of a code, where there is one or still room for one.
+    fn cell(&mut self, series: (Category, Code)) -> Option<&mut Cell> {
+        let has_room = self.watched.len() < WATCHED;
+        match self.watched.entry(series) {
+            Entry::Occupied(entry) => Some(entry.into_mut()),
+            Entry::Vacant(entry) => has_room.then(|| entry.insert(Cell::default())),
+        }
+    }
+
+    /// About how much memory it takes at most, in bytes.
+    pub(super) fn cost(&self) -> usize {
+        let [own, counted, ..] = COSTS;
+        own + counted * self.counts.0.len() + self.watched.values().map(Cell::cost).sum::<usize>()
     }
 
     /// How often anything of the terms was reported that is none of `except`.
@@ -203,6 +241,25 @@ impl Minute {
 }
 
 impl Cell {
+    /// About how much memory it takes at most, in bytes; nothing before its first report.
+    fn cost(&self) -> usize {
+        if self.ends.is_none() {
+            return 0;
+        }
+        let [.., own, source, call] = COSTS;
+        let calls = usize::try_from(self.count() - self.callless).unwrap_or(CALLS).saturating_mul(call).min(CALLS);
+        own + source * self.sources.len() + calls
+    }
+
+    fn add(&mut self, source: &Arc<str>, count: u64) {
+        if let Some(known) = self.sources.get_mut(source) {
+            *known += count;
+        } else {
+            let source = if self.sources.len() < SOURCES { source } else { &*OTHERS };
+            *self.sources.entry(Arc::clone(source)).or_default() += count;
+        }
+    }
+
     fn extend(&mut self, first: &Arc<Excerpt>, last: &Arc<Excerpt>) {
         match &mut self.ends {
             None => self.ends = Some((Arc::clone(first), Arc::clone(last))),
@@ -220,7 +277,7 @@ impl Cell {
     /// Adds the reports of another minute or source.
     pub fn merge(&mut self, other: &Cell) {
         for (source, count) in &other.sources {
-            *self.sources.entry(Arc::clone(source)).or_default() += count;
+            self.add(source, *count);
         }
         self.callless += other.callless;
         self.calls.merge(&other.calls);
@@ -238,6 +295,7 @@ impl Cell {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::Catalog;
 
     #[track_caller]
     fn check(text: &str, shown: &str) {
@@ -254,6 +312,41 @@ mod tests {
             text: text.as_bytes(),
         };
         assert_eq!(Excerpt::of(&report).text(), shown);
+    }
+
+    #[test]
+    fn a_minute_takes_no_more_than_it_costs() {
+        let catalog = Catalog::embedded();
+        let rules = crate::diagnose::Rules::embedded();
+        for (sources, calls) in [(1, 1), (1, 5000), (64, 5000), (200, 5000)] {
+            let names: Vec<Arc<str>> = (0..sources).map(|n| format!("source-{n}").into()).collect();
+            let mut filled = None;
+            let taken = allocation_counter::measure(|| {
+                let mut minute = Minute::default();
+                for entry in catalog.entries().iter().filter(|entry| rules.watches(entry.code, entry.category)) {
+                    for n in 0..calls {
+                        let report = Report {
+                            at: Timestamp::UNIX_EPOCH,
+                            code: entry.code,
+                            category: entry.category,
+                            source: &names[n % sources],
+                            path: "app.log",
+                            place: (0, n as u64),
+                            call: Some(&format!("CA{n:032x}")),
+                            text: &[b'x'; 2 * SHOWN],
+                        };
+                        minute.add(&report, Some(&Arc::new(Excerpt::of(&report))));
+                    }
+                }
+                filled = Some(minute);
+            });
+            let minute = filled.unwrap();
+            let (taken, cost) = (taken.bytes_current.unsigned_abs() as usize, minute.cost());
+            println!("{} codes, {sources} sources, {calls} calls: {taken} bytes, {cost} at most", minute.watched.len());
+            assert!(taken <= cost, "{taken} of {cost}");
+            assert!(minute.watched.values().all(|cell| cell.sources.len() <= SOURCES + 1));
+            assert!(minute.watched.values().all(|cell| cell.count() == calls as u64));
+        }
     }
 
     #[test]

@@ -5,9 +5,11 @@
 //! same [`Rules`]. Time is what the caller says it is.
 
 mod calls;
+mod day;
 mod episodes;
 mod examples;
 mod finding;
+mod history;
 mod minutes;
 mod now;
 mod rules;
@@ -18,10 +20,12 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 pub use calls::Calls;
+pub use day::{CallsByWindow, WINDOWS};
 pub use examples::failures;
 pub use finding::{CodeCount, Finding, SourceCount};
+pub use history::History;
 pub use minutes::{Cell, Counts, Excerpt, Minute, Report};
-pub use now::{Diagnosis, History, Top, View, WINDOWS};
+pub use now::{Diagnosis, Top, View};
 pub use rules::{Event, Example, LONGEST, Rule, Rules, Spread, Term};
 pub use timeline::Timeline;
 

@@ -4,25 +4,18 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use jiff::Timestamp;
-use serde::Serialize;
+use jiff::{SignedDuration, Timestamp};
 
+use super::day::{CallsByWindow, Day};
 use super::episodes::Episodes;
 use super::finding::Finding;
-use super::minutes::{Counts, Excerpt, Report};
+use super::minutes::{Excerpt, Report};
 use super::rules::{LONGEST, Rules};
-use super::{Calls, Minutes, minute, start};
-use crate::catalog::Category;
-use crate::tally::{Label, Series};
+use super::{History, Minutes, minute};
+use crate::tally::Series;
 
 /// Minutes that are kept apart: the longest window and the longest quiet time before it.
 const KEPT: i64 = 2 * LONGEST;
-
-/// The slots of the day's history, in minutes.
-const SLOT: i64 = 10;
-
-/// The day's history, in minutes.
-const DAY: i64 = 24 * 60;
 
 /// The hour's history, in minutes.
 const HOUR: i64 = 60;
@@ -30,21 +23,19 @@ const HOUR: i64 = 60;
 /// The last records that are kept.
 const RECENT: usize = 50;
 
-/// Findings that are remembered once they ended, for a day at most.
+/// Findings that are remembered once they ended.
 const ENDED: usize = 20;
 
-/// The windows of `twilio_error_calls`: the label, and its length in minutes. A window slides by ten minutes.
-pub const WINDOWS: [(&str, i64); 2] = [("1h", HOUR), ("24h", DAY)];
+/// How long they are.
+const REMEMBERED: SignedDuration = SignedDuration::from_hours(24);
 
 /// The last two hours by the minute and the last day by ten minutes.
 #[derive(Debug)]
 pub struct Diagnosis {
     rules: Arc<Rules>,
+    since: Timestamp,
     minutes: Minutes,
-    /// By the number of ten minutes since 1970.
-    slots: BTreeMap<i64, Slot>,
-    /// By window and category, the calls of the slots in it.
-    calls: [BTreeMap<Category, Calls>; WINDOWS.len()],
+    day: Day,
     recent: VecDeque<Arc<Excerpt>>,
     episodes: Episodes,
     ended: VecDeque<Finding>,
@@ -54,18 +45,13 @@ pub struct Diagnosis {
     is_new: bool,
 }
 
-/// The reports of ten minutes.
-#[derive(Debug, Default)]
-struct Slot {
-    counts: Counts,
-    calls: BTreeMap<Category, Calls>,
-}
-
 /// What is wrong at one instant, for the page and the metrics.
 #[derive(Clone, Debug)]
 pub struct View {
     /// The instant.
     pub at: Timestamp,
+    /// Since when reports are taken: what was read before is in nothing of this.
+    pub since: Timestamp,
     /// What holds, in the order of the rules, and after it what ended within a day, the latest first.
     pub findings: Vec<Finding>,
     /// The last hour by the minute.
@@ -76,21 +62,10 @@ pub struct View {
     pub top: Vec<Top>,
     /// The last records, the latest first.
     pub recent: Vec<Arc<Excerpt>>,
-    /// Distinct calls by window, as [`WINDOWS`], and by category, as [`Category::ALL`].
-    pub calls: [[u64; Category::ALL.len()]; WINDOWS.len()],
+    /// Distinct calls.
+    pub calls: CallsByWindow,
     /// The rules that were asked.
     pub rules: Arc<Rules>,
-}
-
-/// Reports by category over time.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct History {
-    /// When the first step begins.
-    pub start: Timestamp,
-    /// The length of a step, in seconds.
-    pub step_seconds: i64,
-    /// For each category the reports of each step.
-    pub categories: BTreeMap<Category, Vec<u64>>,
 }
 
 /// How often a code was reported lately.
@@ -105,14 +80,14 @@ pub struct Top {
 }
 
 impl Diagnosis {
-    /// Nothing was reported yet.
-    pub fn new(rules: Arc<Rules>) -> Diagnosis {
+    /// Nothing was reported yet; reports are taken `since` now.
+    pub fn new(rules: Arc<Rules>, since: Timestamp) -> Diagnosis {
         Diagnosis {
             episodes: Episodes::new(Arc::clone(&rules), 1),
             rules,
+            since,
             minutes: Minutes::new(),
-            slots: BTreeMap::new(),
-            calls: Default::default(),
+            day: Day::default(),
             recent: VecDeque::new(),
             ended: VecDeque::new(),
             judged: i64::MIN,
@@ -128,19 +103,7 @@ impl Diagnosis {
             let watched = self.rules.watches(report.code, report.category).then_some(&excerpt);
             self.minutes.entry(minute(report.at)).or_default().add(report, watched);
         }
-        let slots = minute(now).div_euclid(SLOT) - minute(report.at).div_euclid(SLOT);
-        if slots < DAY / SLOT {
-            let slot = self.slots.entry(minute(report.at).div_euclid(SLOT)).or_default();
-            slot.counts.add(Series { category: report.category, code: Label::Code(report.code) }, 1);
-            if let Some(call) = report.call {
-                slot.calls.entry(report.category).or_default().insert(call);
-                for ((_, length), calls) in WINDOWS.iter().zip(&mut self.calls) {
-                    if slots < length / SLOT {
-                        calls.entry(report.category).or_default().insert(call);
-                    }
-                }
-            }
-        }
+        self.day.observe(report, minute(now));
         if self.recent.len() == RECENT {
             self.recent.pop_front();
         }
@@ -160,6 +123,7 @@ impl Diagnosis {
         if minute != self.judged {
             self.forget(minute);
             self.judged = minute;
+            self.ended.retain(|finding| finding.end.is_none_or(|end| now.duration_since(end) < REMEMBERED));
         }
         let changes = self.episodes.judge(&self.minutes, minute, sources);
         for ended in changes.iter().filter(|finding| !finding.active) {
@@ -177,37 +141,16 @@ impl Diagnosis {
             self.episodes.forget(*entry.key(), entry.get());
             entry.remove();
         }
-        // A clock that was set back leaves minutes ahead of it: they count once it comes to them.
-        let slot = now.div_euclid(SLOT);
-        if self.judged.div_euclid(SLOT) != slot {
-            while let Some(entry) = self.slots.first_entry()
-                && *entry.key() <= slot - DAY / SLOT
-            {
-                entry.remove();
-            }
-            for ((_, length), calls) in WINDOWS.iter().zip(&mut self.calls) {
-                calls.clear();
-                for (_, of_slot) in self.slots.range(slot - length / SLOT + 1..) {
-                    for (category, of_category) in &of_slot.calls {
-                        calls.entry(*category).or_default().merge(of_category);
-                    }
-                }
-            }
-            let yesterday = start(now - DAY);
-            self.ended.retain(|finding| finding.end.is_none_or(|end| end > yesterday));
-        }
+        self.day.forget(now);
     }
 
     /// What is to be seen now.
     pub fn view(&mut self, now: Timestamp) -> View {
         let minute = minute(now);
         let hour = History::of(minute - HOUR + 1, 1, HOUR, |at| self.minutes.get(&at).map(|minute| &minute.counts));
-        let slot = minute.div_euclid(SLOT);
-        let first = slot - DAY / SLOT + 1;
-        let day = History::of(first, SLOT, DAY / SLOT, |at| self.slots.get(&at).map(|slot| &slot.counts));
         let mut top: BTreeMap<Series, Top> = BTreeMap::new();
         let hours = self.minutes.range(minute - HOUR + 1..).map(|(_, minute)| (&minute.counts, true));
-        for (counts, is_hour) in hours.chain(self.slots.values().map(|slot| (&slot.counts, false))) {
+        for (counts, is_hour) in hours.chain(self.day.counts().map(|counts| (counts, false))) {
             for (series, count) in &counts.0 {
                 let top = top.entry(*series).or_insert(Top { series: *series, hour: 0, day: 0 });
                 *(if is_hour { &mut top.hour } else { &mut top.day }) += count;
@@ -218,20 +161,24 @@ impl Diagnosis {
         let mut findings = self.episodes.active(&self.minutes, minute);
         findings.extend(self.ended.iter().cloned());
         let recent = self.recent.iter().rev().cloned().collect();
-        let mut calls = [[0; Category::ALL.len()]; WINDOWS.len()];
-        for (counts, of_window) in calls.iter_mut().zip(&mut self.calls) {
-            for (count, category) in counts.iter_mut().zip(Category::ALL) {
-                *count = of_window.get_mut(&category).map_or(0, Calls::count);
-            }
+        View {
+            at: now,
+            since: self.since,
+            findings,
+            hour,
+            day: self.day.history(minute),
+            top,
+            recent,
+            calls: self.day.calls(),
+            rules: Arc::clone(&self.rules),
         }
-        View { at: now, findings, hour, day, top, recent, calls, rules: Arc::clone(&self.rules) }
     }
 }
 
 impl View {
     /// What is to be seen before anything was reported.
     pub fn empty(rules: Arc<Rules>, at: Timestamp) -> View {
-        Diagnosis::new(rules).view(at)
+        Diagnosis::new(rules, at).view(at)
     }
 
     /// The findings that hold.
@@ -240,42 +187,11 @@ impl View {
     }
 }
 
-impl History {
-    /// `steps` steps of `width` minutes, of which the first has the number `first`.
-    pub(super) fn of<'a>(first: i64, width: i64, steps: i64, counts: impl Fn(i64) -> Option<&'a Counts>) -> History {
-        let zeros = || vec![0; usize::try_from(steps).unwrap_or(0)];
-        let mut categories: BTreeMap<Category, Vec<u64>> =
-            Category::ALL.into_iter().map(|category| (category, zeros())).collect();
-        for step in 0..steps {
-            for (category, count) in counts(first + step).map(Counts::categories).unwrap_or_default() {
-                if let Some(of_step) = categories.get_mut(&category).and_then(|all| all.get_mut(step as usize)) {
-                    *of_step += count;
-                }
-            }
-        }
-        History { start: start(first * width), step_seconds: 60 * width, categories }
-    }
-
-    /// Reports of all steps by category, those without any left out.
-    pub fn totals(&self) -> Vec<(Category, u64)> {
-        let sums = self.categories.iter().map(|(category, counts)| (*category, counts.iter().sum()));
-        sums.filter(|(_, sum)| *sum > 0).collect()
-    }
-
-    /// The most that one step holds of all categories together.
-    pub fn peak(&self) -> u64 {
-        let steps = self.categories.values().map(Vec::len).max().unwrap_or(0);
-        (0..steps).map(|step| self.categories.values().map(|counts| counts[step]).sum()).max().unwrap_or(0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use jiff::SignedDuration;
-
     use super::super::CodeCount;
     use super::*;
-    use crate::catalog::Catalog;
+    use crate::catalog::{Catalog, Category};
     use crate::record::Code;
 
     struct Rig {
@@ -288,7 +204,7 @@ mod tests {
     impl Rig {
         fn new() -> Rig {
             let now = Timestamp::from_second(1_790_000_000).unwrap();
-            let diagnosis = Diagnosis::new(Rules::embedded());
+            let diagnosis = Diagnosis::new(Rules::embedded(), now);
             Rig { diagnosis, catalog: Catalog::embedded(), now, source: "a".into() }
         }
 
@@ -394,7 +310,7 @@ mod tests {
             rig.report(10_000 + n * 13, 1, 0);
         }
         let diagnosis = &rig.diagnosis;
-        assert!(diagnosis.minutes.len() <= KEPT as usize && diagnosis.slots.len() <= (DAY / SLOT) as usize);
+        assert!(diagnosis.minutes.len() <= KEPT as usize && diagnosis.day.slots() <= 144);
         assert!(diagnosis.minutes.values().all(|minute| minute.counts.0.len() <= 512 + Category::ALL.len()));
         assert_eq!(diagnosis.recent.len(), RECENT);
     }
@@ -409,7 +325,7 @@ mod tests {
         assert_eq!(calls(&mut rig), [(0, 30), (7, 30)]);
         rig.pass(70);
         assert_eq!(calls(&mut rig), [(0, 0), (7, 30)]);
-        rig.pass(DAY);
+        rig.pass(24 * 60);
         assert_eq!(calls(&mut rig), [(0, 0), (0, 0)]);
     }
 

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use super::episodes::Episodes;
 use super::finding::Finding;
-use super::minutes::{Counts, Excerpt, Report};
-use super::now::History;
+use super::minutes::{Counts, Excerpt, Minute, Report};
 use super::rules::Rules;
-use super::{Calls, Minutes, minute};
+use super::{Calls, History, Minutes, minute};
 use crate::catalog::Category;
 
-/// Slots that are kept apart at most; where there are more, each becomes twice as long.
-const SLOTS: usize = 16_384;
+/// What the slots of one timeline may take, in bytes; where they would take more, each becomes twice as long. Each thread
+/// of a scan has one timeline.
+const MEMORY: usize = 64 << 20;
 
 /// The steps that a history is shown in, in minutes, the shortest first.
 const STEPS: [i64; 16] =
@@ -26,6 +26,8 @@ pub struct Timeline {
     width: i64,
     /// By the first minute of each slot.
     slots: Minutes,
+    /// What the slots take, in bytes.
+    cost: usize,
     calls: BTreeMap<Category, Calls>,
     undated: u64,
 }
@@ -33,14 +35,20 @@ pub struct Timeline {
 impl Timeline {
     /// Nothing was reported.
     pub fn new(rules: Arc<Rules>) -> Timeline {
-        Timeline { rules, width: 1, slots: Minutes::new(), calls: BTreeMap::new(), undated: 0 }
+        Timeline { rules, width: 1, slots: Minutes::new(), cost: 0, calls: BTreeMap::new(), undated: 0 }
     }
 
     /// Takes a report of a record that says when it happened.
     pub fn observe(&mut self, report: &Report<'_>) {
         let excerpt = self.rules.watches(report.code, report.category).then(|| Arc::new(Excerpt::of(report)));
         let at = minute(report.at);
-        self.slots.entry(at - at.rem_euclid(self.width)).or_default().add(report, excerpt.as_ref());
+        let at = at - at.rem_euclid(self.width);
+        let slot = self.slots.entry(at).or_insert_with(|| {
+            let slot = Minute::default();
+            self.cost += slot.cost();
+            slot
+        });
+        self.cost += slot.add(report, excerpt.as_ref());
         self.call(report.category, report.call);
         self.bound();
     }
@@ -68,6 +76,7 @@ impl Timeline {
         for (at, slot) in other.slots {
             self.slots.entry(at).or_default().merge(&slot);
         }
+        self.cost = self.slots.values().map(Minute::cost).sum();
         for (category, calls) in &other.calls {
             self.calls.entry(*category).or_default().merge(calls);
         }
@@ -76,7 +85,7 @@ impl Timeline {
     }
 
     fn bound(&mut self) {
-        while self.slots.len() > SLOTS {
+        while self.cost > MEMORY && self.slots.len() > 1 {
             self.widen();
         }
     }
@@ -86,6 +95,7 @@ impl Timeline {
         for (at, slot) in std::mem::take(&mut self.slots) {
             self.slots.entry(at - at.rem_euclid(self.width)).or_default().merge(&slot);
         }
+        self.cost = self.slots.values().map(Minute::cost).sum();
     }
 
     /// Reports of records that do not say when they happened.
@@ -213,7 +223,7 @@ mod tests {
     #[test]
     fn many_years_are_bounded() {
         let timeline = filled((0..60_000).map(|n| (n, n as i64 * 97, n as usize)));
-        assert!(timeline.slots.len() <= SLOTS);
+        assert!(timeline.cost <= MEMORY && timeline.slots.len() > 1000, "{}", timeline.slots.len());
         let history = timeline.history(96).unwrap();
         assert_eq!(history.totals().iter().map(|(_, count)| count).sum::<u64>(), 60_000);
         assert!(history.categories.values().all(|counts| counts.len() <= 96));

@@ -66,7 +66,7 @@ fn status(snapshot: &Snapshot) -> Value {
 fn findings(snapshot: &Snapshot) -> Value {
     let view = &snapshot.seen;
     let known: Vec<&str> = view.rules.all().iter().map(|rule| rule.id.as_str()).collect();
-    json!({ "time": view.at, "findings": view.findings, "known": known })
+    json!({ "time": view.at, "since": view.since, "findings": view.findings, "known": known })
 }
 
 fn errors(snapshot: &Snapshot) -> Value {
@@ -77,7 +77,7 @@ fn errors(snapshot: &Snapshot) -> Value {
         .zip(view.calls)
         .map(|((window, _), calls)| (*window, Category::ALL.into_iter().zip(calls).collect()))
         .collect();
-    json!({ "time": view.at, "hour": view.hour, "day": view.day, "codes": codes, "calls": calls })
+    json!({ "time": view.at, "since": view.since, "hour": view.hour, "day": view.day, "codes": codes, "calls": calls })
 }
 
 fn code(top: &Top, catalog: &Catalog) -> Value {
@@ -96,5 +96,5 @@ fn code(top: &Top, catalog: &Catalog) -> Value {
 }
 
 fn records(snapshot: &Snapshot) -> Value {
-    json!({ "time": snapshot.seen.at, "records": snapshot.seen.recent })
+    json!({ "time": snapshot.seen.at, "since": snapshot.seen.since, "records": snapshot.seen.recent })
 }

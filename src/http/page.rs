@@ -5,11 +5,12 @@ use axum::extract::State;
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 
 use super::Site;
 use crate::catalog::Category;
-use crate::diagnose::History;
+use crate::diagnose::{History, View};
 use crate::page::{self, Explained, categories, count, grouped, size, when};
 use crate::tail::Snapshot;
 use crate::tally::Errors;
@@ -61,13 +62,21 @@ fn verdict(snapshot: &Snapshot, active: usize) -> Markup {
             (active, _) => h1 .bad { (active) " things are wrong" },
         }
         p .lead {
-            (count(lately, "error")) " in the last hour; calls that ended busy, declined or cancelled are not counted. As of "
+            (count(lately, "error")) " in the last hour"
+            @if let Some(since) = young(view) { ", of what twdiag read since it began " (when(since, view.at)) }
+            "; calls that ended busy, declined or cancelled are not counted. As of "
             time datetime=(view.at) { (view.at.strftime("%Y-%m-%d %H:%M:%S").to_string()) " UTC" } "."
         }
         @if !ailing.is_empty() {
             div .note { strong { "twdiag itself: " } @for (place, what) in ailing.iter().enumerate() { @if place > 0 { "; " } (what) } "." }
         }
     }
+}
+
+/// When the process, or its rules of diagnosis, began, where that is less than the day ago that the page speaks of: only
+/// counts are older.
+fn young(view: &View) -> Option<Timestamp> {
+    (view.at.duration_since(view.since) < SignedDuration::from_hours(24)).then_some(view.since)
 }
 
 /// What keeps twdiag from telling the truth.
@@ -145,7 +154,7 @@ fn by_category(snapshot: &Snapshot) -> Markup {
                     }
                 }
             }
-            p .axis { "Every chart ends now; all of one column have one scale. Times are those of the records." }
+            p .axis { "Every chart ends now; all of one column have one scale. Times are those of the records, in UTC." }
         }
     }
 }

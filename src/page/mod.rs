@@ -45,7 +45,7 @@ fn hash(text: &str) -> String {
 pub fn live(title: &str, main: &Markup) -> String {
     let bar = html! {
         p #state role="status" { "as of when the page was loaded" }
-        button #pause type="button" aria-pressed="false" hidden { "Pause" }
+        button #pause type="button" hidden { "Pause" }
     };
     document(title, &html! {}, &bar, main, &html! { script { (PreEscaped(SCRIPT)) } })
 }

@@ -66,7 +66,7 @@ pub fn finding(finding: &Finding, key: &str, now: Option<Timestamp>) -> Markup {
     let first = finding.steps.first().map_or("", String::as_str);
     html! {
         article .finding .active[finding.active] data-finding=(finding.id) {
-            h3 { (finding.title) }
+            h3 { (prose(&finding.title)) }
             p .figures {
                 @match (now, finding.end) {
                     (Some(now), None) => { "since " (when(finding.start, now)) }
@@ -77,12 +77,12 @@ pub fn finding(finding: &Finding, key: &str, now: Option<Timestamp>) -> Markup {
                 " · " (count(finding.count, "error"))
                 @if finding.calls > 0 { " · " (count(finding.calls, "call")) " affected" }
             }
-            p { (finding.meaning) }
-            p .step { strong { "First: " } (first) }
+            p { (prose(&finding.meaning)) }
+            p .step { strong { "First: " } (prose(first)) }
             details id=(format!("{key}-{}", finding.id)) {
                 summary id=(format!("{key}-{}-more", finding.id)) { "What next, and what speaks for it" }
                 @if finding.steps.len() > 1 {
-                    ol start="2" { @for step in &finding.steps[1..] { li { (step) } } }
+                    ol start="2" { @for step in &finding.steps[1..] { li { (prose(step)) } } }
                 }
                 p {
                     "Codes: "
@@ -100,6 +100,18 @@ pub fn finding(finding: &Finding, key: &str, now: Option<Timestamp>) -> Markup {
                 @if let Some(first) = &finding.first { p { "The first record:" } (record(first)) }
                 @if let Some(last) = &finding.last { @if finding.count > 1 { p { "The last:" } (record(last)) } }
             }
+        }
+    }
+}
+
+/// A text in which what stands between backticks is code.
+fn prose(text: &str) -> Markup {
+    let parts: Vec<&str> = text.split('`').collect();
+    // One that is not closed is none.
+    let is_code = |place: usize| place % 2 == 1 && place + 1 < parts.len();
+    html! {
+        @for (place, part) in parts.iter().enumerate() {
+            @if is_code(place) { code { (part) } } @else { @if place % 2 == 1 { "`" } (part) }
         }
     }
 }
@@ -134,11 +146,11 @@ pub fn explained(codes: &[Explained], catalog: &Catalog) -> Markup {
                 }
                 div .text {
                     @if let Some(entry) = entry {
-                        @if !entry.explanation.is_empty() { p { (entry.explanation) } }
+                        @if !entry.explanation.is_empty() { p { (prose(&entry.explanation)) } }
                         @for (title, items) in [("Causes", &entry.causes), ("Solutions", &entry.solutions)] {
                             @if !items.is_empty() {
                                 h3 { (title) }
-                                ul { @for item in items { li { (item) } } }
+                                ul { @for item in items { li { (prose(item)) } } }
                             }
                         }
                         @if is_web(&entry.docs) { p { a href=(entry.docs) rel="noreferrer" { "Twilio's page about " (label) } } }
@@ -178,6 +190,16 @@ mod tests {
         assert_eq!(grouped(1_234_567), "1\u{202f}234\u{202f}567");
         assert_eq!((grouped(0), grouped(999)), ("0".into(), "999".into()));
         assert_eq!((size(1023), size(1024), size(5 << 30)), ("1023 B".into(), "1.0 KiB".into(), "5.0 GiB".into()));
+    }
+
+    #[test]
+    fn what_stands_between_backticks_is_code() {
+        let shown = |text| prose(text).into_string();
+        assert_eq!(shown("set `ttl` to <5>, `x`"), "set <code>ttl</code> to &lt;5&gt;, <code>x</code>");
+        assert_eq!(
+            (shown("plain"), shown("a ` b"), shown("`a` ` b")),
+            ("plain".into(), "a ` b".into(), "<code>a</code> ` b".into())
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@
   let paused = false;
   let last = new Date();
 
+  const clock = (time) => time.toISOString().slice(11, 19) + " UTC";
   const say = (text) => { if (state.textContent !== text) state.textContent = text; };
 
   const show = (page) => {
@@ -30,15 +31,15 @@
       last = new Date();
       say("live");
     } catch {
-      say("no answer since " + last.toLocaleTimeString());
+      say("no answer since " + clock(last));
     }
   };
 
   pause.hidden = false;
   pause.addEventListener("click", () => {
     paused = !paused;
-    pause.setAttribute("aria-pressed", String(paused));
-    say(paused ? "paused at " + last.toLocaleTimeString() : "live");
+    pause.textContent = paused ? "Resume" : "Pause";
+    say(paused ? "paused, as of " + clock(last) : "live");
     refresh();
   });
   document.addEventListener("visibilitychange", refresh);

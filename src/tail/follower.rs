@@ -123,7 +123,7 @@ impl Follower {
             unannounced,
             dropped: BTreeMap::new(),
             sink,
-            diagnosis: Diagnosis::new(Arc::clone(detector.findings())),
+            diagnosis: Diagnosis::new(Arc::clone(detector.findings()), clock.wall().timestamp()),
             ignored: BTreeMap::new(),
             uncatalogued: plan.uncatalogued,
             now,
@@ -216,7 +216,8 @@ impl Follower {
         self.parked.extend(old.values().flat_map(|track| track.checkpoints().cloned()));
         if self.counts.detector.findings() != detector.findings() {
             // Other rules: what holds is judged anew.
-            self.counts.diagnosis = Diagnosis::new(Arc::clone(detector.findings()));
+            let since = self.counts.wall.timestamp();
+            self.counts.diagnosis = Diagnosis::new(Arc::clone(detector.findings()), since);
         }
         self.counts.detector = detector.clone();
         self.counts.sink.explain_by(detector);
