@@ -188,10 +188,11 @@ impl<'a> Lines<'a> {
         head
     }
 
-    /// The record that begins with `head`.
-    pub(super) fn record(&self, head: Line) -> Record {
+    /// The record that begins with `head`; `lines` is memory to keep its lines in.
+    pub(super) fn record(&self, head: Line, mut lines: Vec<Line>) -> Record {
         let start = head.span.start;
-        let mut lines = vec![head];
+        lines.clear();
+        lines.push(head);
         let closed = loop {
             let last = &lines[lines.len() - 1];
             match self.next(last) {
@@ -213,20 +214,18 @@ impl<'a> Lines<'a> {
     /// The text of the program's line that ends with `line`: a container runtime may have cut it into parts.
     fn whole(&self, line: &Line) -> Cow<'a, [u8]> {
         let text = |line: &Line| &self.block[line.text.clone()];
-        let mut parts = vec![line.clone()];
-        if matches!(line.dress, Dress::Cri | Dress::Docker) {
-            while let Some(before) = self.previous(&parts[parts.len() - 1], self.floor)
-                && before.partial
-                && !before.is_long
-                && line.span.start - before.span.start < RECORD_SPAN
-            {
-                parts.push(before);
-            }
+        let part = |after: &Line| {
+            let is_near = |before: &Line| line.span.start - before.span.start < RECORD_SPAN;
+            let before = self.previous(after, self.floor)?;
+            (before.partial && !before.is_long && is_near(&before)).then_some(before)
+        };
+        let first = if matches!(line.dress, Dress::Cri | Dress::Docker) { part(line) } else { None };
+        let Some(first) = first else { return Cow::Borrowed(text(line)) };
+        let mut parts = vec![line.clone(), first];
+        while let Some(before) = part(&parts[parts.len() - 1]) {
+            parts.push(before);
         }
-        match parts.as_slice() {
-            [only] => Cow::Borrowed(text(only)),
-            parts => Cow::Owned(parts.iter().rev().flat_map(text).copied().collect()),
-        }
+        Cow::Owned(parts.iter().rev().flat_map(text).copied().collect())
     }
 
     /// The line of the same stream before `line`.

@@ -33,6 +33,10 @@ pub struct Scanner {
     starts: Vec<usize>,
     /// What the record at hand leaves rejected.
     rejected: Vec<Option<usize>>,
+    /// Numbers of the record at hand that only its end decides: each with its line, and whether its rejection counts.
+    undecided: Vec<(Range<usize>, usize, bool)>,
+    /// The memory of the last record's lines.
+    lines: Vec<Line>,
     /// Lines that were judged as parts of a record before the scan came to them, ascending.
     covered: Vec<Range<usize>>,
     /// Where the last plain one of those records ends.
@@ -49,6 +53,8 @@ impl Scanner {
             text: Vec::new(),
             starts: Vec::new(),
             rejected: Vec::new(),
+            undecided: Vec::new(),
+            lines: Vec::new(),
             covered: Vec::new(),
             plain_end: 0,
         }
@@ -134,7 +140,7 @@ impl Scanner {
             if open.head < base + lines.floor as u64 {
                 continue;
             }
-            let record = lines.record(lines.at((open.head - base) as usize));
+            let record = lines.record(lines.at((open.head - base) as usize), std::mem::take(&mut self.lines));
             let closed = record.closed || end == End::Input;
             if closed || end == End::Pause || record.end() > fresh {
                 self.judge(&lines, &record, base, &mut open, closed || end == End::Pause, fresh, fresh, on);
@@ -146,6 +152,7 @@ impl Scanner {
                 }
                 still_open.push(open);
             }
+            self.lines = record.lines;
         }
         if limit > fresh {
             let mut parts = partial_lines(&lines, fresh).into_iter().peekable();
@@ -236,7 +243,7 @@ impl Scanner {
             }
         }
         let floor = self.floor_of(&line);
-        let record = lines.record(lines.head(line, floor));
+        let record = lines.record(lines.head(line, floor), std::mem::take(&mut self.lines));
         let closed = record.closed || end == End::Input;
         let mut open = OpenRecord { head: base + record.head().span.start as u64, ..OpenRecord::default() };
         let closing = closed || end == End::Pause;
@@ -248,6 +255,7 @@ impl Scanner {
             }
             still_open.push(open);
         }
+        self.lines = record.lines;
     }
 
     /// Judges the numbers of a record that are not decided yet.
@@ -267,7 +275,7 @@ impl Scanner {
         on: &mut impl FnMut(Decision<'_>),
     ) {
         let block = lines.block;
-        let Scanner { detector, judge, text, starts, reading, rejected, .. } = self;
+        let Scanner { detector, judge, text, starts, reading, rejected, undecided, .. } = self;
         let rules = &detector.rules;
         let contiguous = record.lines.len() == 1 || record.head().stream == 0;
         starts.clear();
@@ -289,7 +297,6 @@ impl Scanner {
         };
         judge.begin_record(reading.assume == Assume::Twilio, rules);
         let accepts = |rule: Option<usize>| rule.is_some_and(|rule| rules.all()[rule].verdict == Verdict::Accept);
-        let mut undecided = Vec::new();
         let mut accept = |number: Range<usize>, index: usize, rule: usize, counted: &mut Vec<Code>| {
             let code = code_at(text, &number);
             counted.push(code);
@@ -345,7 +352,7 @@ impl Scanner {
                 _ => {}
             }
         }
-        for (number, index, counts) in undecided {
+        for (number, index, counts) in undecided.drain(..) {
             let code = code_at(text, &number);
             if open.counted.contains(&code) {
                 continue;
