@@ -15,9 +15,11 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use toml::Spanned;
 
 use crate::config::Given;
 use crate::logging::{self, Log};
+use crate::output::escape;
 use crate::problem::Problems;
 
 /// Finds, explains and counts the Twilio error codes that logs report.
@@ -70,8 +72,11 @@ impl Global {
             given.written.rules.push(file);
         }
         for (code, category) in &self.category {
-            let code = given.typed("--category", code, code.clone());
-            let category = given.typed("", category, category.clone());
+            // One word, as it was typed, of which each half has its place.
+            let (shown, length) = (format!("{code}={category}"), escape(code).len());
+            let whole = given.typed("--category", &shown, ()).span();
+            let code = Spanned::new(whole.start..whole.start + length, code.clone());
+            let category = Spanned::new(whole.start + length + 1..whole.end, category.clone());
             given.written.categories.insert(code, category);
         }
         if let Some(level) = &self.log_level {

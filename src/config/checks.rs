@@ -9,6 +9,7 @@ use toml::Spanned;
 use super::Texts;
 use super::written::{Source, Written};
 use crate::catalog::{Catalog, Category};
+use crate::input::STDIN;
 use crate::problem::{Problem, Problems, suggestion};
 use crate::record::Code;
 use crate::tail::{self, Files};
@@ -18,6 +19,9 @@ const RESERVED: [&str; 15] = [
     "category", "code", "family", "finding", "group", "instance", "job", "kind", "le", "name", "quantile", "rule",
     "source", "version", "window",
 ];
+
+/// What is wrong with a path that names nothing; it may come of a variable that is empty.
+const EMPTY: &str = "a path is empty";
 
 /// Collects what is wrong.
 pub(super) struct Checks<'a> {
@@ -32,8 +36,17 @@ impl<'a> Checks<'a> {
         Checks { texts, problems: Vec::new(), warnings: Vec::new(), absent: Vec::new() }
     }
 
-    /// Everything that is wrong, what should only be known, and paths that stand for nothing yet.
-    pub(super) fn found(self) -> (Vec<Problem>, Vec<Problem>, Vec<Problem>) {
+    /// Everything that is wrong, what should only be known, and paths that stand for nothing yet. What is wrong comes in
+    /// the order of its places, file by file.
+    pub(super) fn found(mut self) -> (Vec<Problem>, Vec<Problem>, Vec<Problem>) {
+        let mut files: Vec<String> = Vec::new();
+        for problem in &self.problems {
+            if !files.contains(&problem.path) {
+                files.push(problem.path.clone());
+            }
+        }
+        let order = |problem: &Problem| files.iter().position(|file| *file == problem.path);
+        self.problems.sort_by_key(|problem| (order(problem), problem.span.start));
         (self.problems, self.warnings, self.absent)
     }
 
@@ -91,6 +104,11 @@ impl<'a> Checks<'a> {
         for (at, label) in written.labels.iter().enumerate() {
             self.label(label, written.labels.iter().take(at).any(|before| before.get_ref() == label.get_ref()));
         }
+        let of_one = written.state.iter().chain(&written.web_config);
+        let of_many = written.catalog.iter().chain(&written.rules).chain(&written.sandbox.read);
+        for path in of_one.chain(of_many).filter(|path| path.get_ref().as_os_str().is_empty()) {
+            self.wrong(&path.span(), EMPTY.to_owned(), "name a file or a directory, or leave the key out");
+        }
         let mut names: BTreeMap<&str, &Source> = BTreeMap::new();
         for source in &written.source {
             let name = source.name.get_ref().as_str();
@@ -134,7 +152,7 @@ impl<'a> Checks<'a> {
         }
         for path in paths {
             self.path(path, written);
-            if path.get_ref() == "-" && paths.len() > 1 {
+            if path.get_ref() == STDIN && paths.len() > 1 {
                 let message = "standard input stands beside other paths".to_owned();
                 self.wrong(&path.span(), message, "give it a source of its own");
             }
@@ -159,11 +177,11 @@ impl<'a> Checks<'a> {
 
     fn path(&mut self, path: &Spanned<String>, written: &Written) {
         let text = path.get_ref();
-        if text == "-" {
+        if text == STDIN {
             return;
         }
         if text.is_empty() {
-            self.wrong(&path.span(), "a path is empty".to_owned(), "name a file, a directory or a glob");
+            self.wrong(&path.span(), EMPTY.to_owned(), "name a file, a directory or a glob");
             return;
         }
         let roots = &written.sandbox.read;
@@ -193,49 +211,65 @@ impl<'a> Checks<'a> {
         for source in sources {
             let mut overlap = None;
             for path in source.paths.get_ref() {
-                let is_same = |(_, before): &&(&Source, &Spanned<String>)| {
-                    let (one, other) = (before.get_ref().as_str(), path.get_ref().as_str());
-                    one == other || covers(one, Path::new(other)) || covers(other, Path::new(one))
-                };
                 let others = seen.iter().filter(|(of, _)| of.name.get_ref() != source.name.get_ref());
-                if let Some((of, before)) = others.clone().find(is_same) {
-                    overlap = Some((path, *of, format!("`{}`", before.get_ref())));
+                let mut both = others.filter_map(|(of, before)| Some((*of, shared(before.get_ref(), path.get_ref())?)));
+                if let Some((of, what)) = both.next() {
+                    overlap = Some((path, of, what.to_owned()));
                     break;
                 }
             }
-            let written = |texts: &[Spanned<String>]| texts.iter().map(|text| text.get_ref().clone()).collect();
-            let all = Files { paths: written(source.paths.get_ref()), exclude: written(&source.exclude) };
-            for file in tail::present(&all) {
+            for file in tail::present(&files_of(source)) {
                 let before = *files.entry(std::fs::canonicalize(&file).unwrap_or(file.clone())).or_insert(source);
                 if overlap.is_none() && before.name.get_ref() != source.name.get_ref() {
                     let path =
                         source.paths.get_ref().iter().find(|path| tail::matching(path.get_ref()).contains(&file));
-                    overlap = path.map(|path| (path, before, format!("{}", file.display())));
+                    overlap = path.map(|path| (path, before, file.display().to_string()));
                 }
             }
             if let Some((path, before, what)) = overlap
-                && !self.is_excluded(source, before)
+                && !is_excluded(source, before)
             {
-                let (name, before) = (source.name.get_ref(), before.name.get_ref());
-                let message = format!("`{name}` and `{before}` both read {what}, which would be counted twice");
-                self.wrong(
-                    &path.span(),
-                    message,
-                    "leave it out of one of the two with `exclude`, or make them one source",
-                );
+                self.overlap(&path.span(), [before.name.get_ref(), source.name.get_ref()], &what);
             }
             seen.extend(source.paths.get_ref().iter().map(|path| (source, path)));
         }
     }
 
-    /// Whether one of the two says what it leaves to the other: then only files that are there can tell.
-    fn is_excluded(&self, one: &Source, other: &Source) -> bool {
-        let has = |source: &Source| !source.exclude.is_empty();
-        let files = |source: &Source| {
-            let texts = |texts: &[Spanned<String>]| texts.iter().map(|text| text.get_ref().clone()).collect();
-            tail::present(&Files { paths: texts(source.paths.get_ref()), exclude: texts(&source.exclude) })
+    fn overlap(&mut self, place: &Range<usize>, [one, other]: [&str; 2], what: &str) {
+        if what == STDIN {
+            let message = format!("`{one}` and `{other}` both read standard input, which there is once");
+            return self.wrong(place, message, "leave it to one of the two");
+        }
+        let help = if self.texts.is_command_line(place) {
+            "name it once: each path that is given is a source of its own"
+        } else {
+            "leave it out of one of the two with `exclude`, or make them one source"
         };
-        (has(one) || has(other)) && files(one).iter().all(|file| !files(other).contains(file))
+        let message = format!("`{one}` and `{other}` both read `{what}`, which would be counted twice");
+        self.wrong(place, message, help);
+    }
+}
+
+/// What a source reads, as it was written.
+fn files_of(source: &Source) -> Files {
+    let texts = |texts: &[Spanned<String>]| texts.iter().map(|text| text.get_ref().clone()).collect();
+    Files { paths: texts(source.paths.get_ref()), exclude: texts(&source.exclude) }
+}
+
+/// Whether one of two sources says what it leaves to the other: then only files that are there can tell.
+fn is_excluded(one: &Source, other: &Source) -> bool {
+    let of = |source| tail::present(&files_of(source));
+    let says_so = !one.exclude.is_empty() || !other.exclude.is_empty();
+    says_so && of(one).iter().all(|file| !of(other).contains(file))
+}
+
+/// The narrower of two paths where the other reads all of it.
+fn shared<'a>(one: &'a str, other: &'a str) -> Option<&'a str> {
+    // No path reads standard input, whatever a file may be called.
+    if one == other || (one != STDIN && other != STDIN && covers(one, Path::new(other))) {
+        Some(other)
+    } else {
+        (one != STDIN && other != STDIN && covers(other, Path::new(one))).then_some(one)
     }
 }
 

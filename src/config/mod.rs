@@ -19,6 +19,7 @@ use toml::Spanned;
 use crate::catalog::Catalog;
 use crate::detect::{Detector, Reading, Rules, RulesError};
 use crate::diagnose;
+use crate::input::STDIN;
 use crate::logging;
 use crate::output::escape;
 use crate::problem::{Problem, Problems};
@@ -109,7 +110,8 @@ impl Given {
             let mut texts = Texts::default();
             texts.say("--config");
             let place = texts.say(&shown);
-            Problems(vec![texts.problem(place, format!("cannot read `{shown}`: {error}"), None)])
+            let help = Some(READABLE.to_owned());
+            Problems(vec![texts.problem(place, format!("cannot read `{shown}`: {error}"), help)])
         })?;
         let (mut written, texts) = written::parse(&shown, &text, &|name| std::env::var(name).ok())?;
         let directory = path.parent().unwrap_or(Path::new(""));
@@ -234,8 +236,15 @@ impl Given {
     }
 }
 
+/// What to do about a file that cannot be read.
+const READABLE: &str = "name a file that is there, and readable";
+
 /// A file that the configuration names, by its path and text; the process may be confined to some directories by now.
 fn read_named(path: &Spanned<PathBuf>, is_confined: bool, checks: &mut Checks<'_>) -> Option<(String, String)> {
+    if path.get_ref().as_os_str().is_empty() {
+        // That is said with every other path.
+        return None;
+    }
     let shown = path.get_ref().display().to_string();
     match std::fs::read_to_string(path.get_ref()) {
         Ok(text) => Some((shown, text)),
@@ -245,7 +254,7 @@ fn read_named(path: &Spanned<PathBuf>, is_confined: bool, checks: &mut Checks<'_
                 ErrorKind::PermissionDenied if is_confined => {
                     "let the user read it; where twdiag runs, `[sandbox] read` may have shut it out: restart it then"
                 }
-                _ => "name a file that is there, and readable",
+                _ => READABLE,
             };
             checks.wrong(&path.span(), format!("cannot read `{shown}`: {error}"), help);
             None
@@ -265,7 +274,7 @@ fn of(source: &WrittenSource, names: &[String]) -> (Arc<str>, Vec<String>) {
 fn source(written: WrittenSource) -> Source {
     let texts = |texts: Vec<Spanned<String>>| texts.into_iter().map(Spanned::into_inner).collect::<Vec<_>>();
     let paths = texts(written.paths.into_inner());
-    let input = if paths.iter().any(|path| path == "-") {
+    let input = if paths.iter().any(|path| path == STDIN) {
         Input::Stdin
     } else {
         Input::Files(Files { paths, exclude: texts(written.exclude) })

@@ -148,7 +148,7 @@ impl FromStr for Number {
 
     fn from_str(text: &str) -> Result<Number, String> {
         let code = text.parse().ok().and_then(Code::new);
-        code.map(Number).ok_or_else(|| format!("{text} is no error code: they have five digits, 10000 to 99999"))
+        code.map(Number).ok_or_else(|| format!("`{text}` is no error code: they have five digits, 10000 to 99999"))
     }
 }
 

@@ -13,12 +13,10 @@ use toml::de::{DeArray, DeTable, DeValue};
 use super::values::{self, Listen, Number, Output, Size, Time};
 use super::variables::{self, Lookup};
 use crate::detect::{Assume, Encoding, LINE_LIMIT};
+use crate::input::STDIN;
 use crate::logging;
 use crate::problem::{Problem, Problems};
 use crate::tail::StartAt;
-
-/// Standard input among paths.
-pub(super) const STDIN: &str = "-";
 
 /// Everything that can be configured, with what holds where nothing was written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -111,14 +109,15 @@ impl Default for Written {
 }
 
 impl Written {
-    /// Shows every path to a change of it.
+    /// Shows every path to a change of it; an empty one names nothing and stays as it is, to be found wrong.
     pub(super) fn for_each_path(&mut self, change: &mut dyn FnMut(&mut PathBuf)) {
         let of_one = self.state.iter_mut().chain(&mut self.web_config);
         let of_many = self.catalog.iter_mut().chain(&mut self.rules).chain(&mut self.sandbox.read);
-        of_one.chain(of_many).for_each(|path| change(path.get_mut()));
+        let is_named = |path: &&mut Spanned<PathBuf>| !path.get_ref().as_os_str().is_empty();
+        of_one.chain(of_many).filter(is_named).for_each(|path| change(path.get_mut()));
         for source in &mut self.source {
             let patterns = source.paths.get_mut().iter_mut().chain(&mut source.exclude);
-            for pattern in patterns.filter(|pattern| pattern.get_ref() != STDIN) {
+            for pattern in patterns.filter(|pattern| !["", STDIN].contains(&pattern.get_ref().as_str())) {
                 let mut path = PathBuf::from(pattern.get_ref());
                 change(&mut path);
                 // What was text stays text.
