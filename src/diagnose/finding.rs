@@ -129,7 +129,7 @@ pub(super) fn holds(rule: &Rule, minutes: &Minutes, now: i64, width: i64, source
     let is_spread = {
         let reporting: BTreeSet<&Arc<str>> = in_window()
             .flat_map(|minute| minute.cells(&rule.codes))
-            .flat_map(|(_, cell)| cell.sources.keys())
+            .flat_map(|(_, cell)| cell.sources.iter().map(|(source, _)| source))
             .collect();
         match rule.spread {
             Spread::AtLeast(least) => reporting.len() >= least.min(sources),

@@ -2,7 +2,6 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use jiff::Timestamp;
@@ -10,6 +9,7 @@ use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
 use super::calls::{COARSE, Calls};
+use super::flat::Flat;
 use super::rules::Term;
 use crate::catalog::Category;
 use crate::record::Code;
@@ -135,7 +135,7 @@ impl Serialize for Excerpt {
 
 /// How often each code was reported; of many codes, the later ones together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counts(pub BTreeMap<Series, u64>);
+pub struct Counts(pub Flat<Series, u64>);
 
 /// The reports of one minute.
 #[derive(Clone, Debug, Default)]
@@ -143,14 +143,14 @@ pub struct Minute {
     /// How often each code was reported.
     pub counts: Counts,
     /// What is known beyond that of the codes that a rule speaks of.
-    pub watched: BTreeMap<(Category, Code), Cell>,
+    pub watched: Flat<(Category, Code), Cell>,
 }
 
 /// The reports of one code within one minute.
 #[derive(Clone, Debug, Default)]
 pub struct Cell {
     /// By source.
-    pub sources: BTreeMap<Arc<str>, u64>,
+    pub sources: Flat<Arc<str>, u64>,
     /// Reports that name no call.
     pub callless: u64,
     /// The calls that the others name.
@@ -164,13 +164,13 @@ impl Counts {
     pub fn add(&mut self, series: Series, count: u64) {
         let is_apart = self.0.len() < DISTINCT || self.0.contains_key(&series);
         let series = if is_apart { series } else { Series { code: Label::Other, ..series } };
-        *self.0.entry(series).or_default() += count;
+        *self.0.value(series) += count;
     }
 
     /// The sum by category.
     pub fn categories(&self) -> BTreeMap<Category, u64> {
         let mut sums = BTreeMap::new();
-        for (series, count) in &self.0 {
+        for (series, count) in self.0.iter() {
             *sums.entry(series.category).or_default() += count;
         }
         sums
@@ -198,10 +198,10 @@ impl Minute {
 
     /// Adds the reports of another minute.
     pub fn merge(&mut self, other: &Minute) {
-        for (series, count) in &other.counts.0 {
+        for (series, count) in other.counts.0.iter() {
             self.counts.add(*series, *count);
         }
-        for (series, cell) in &other.watched {
+        for (series, cell) in other.watched.iter() {
             if let Some(own) = self.cell(*series) {
                 own.merge(cell);
             }
@@ -210,17 +210,14 @@ impl Minute {
 
     /// The cell of a code, where there is one or still room for one.
     fn cell(&mut self, series: (Category, Code)) -> Option<&mut Cell> {
-        let has_room = self.watched.len() < WATCHED;
-        match self.watched.entry(series) {
-            Entry::Occupied(entry) => Some(entry.into_mut()),
-            Entry::Vacant(entry) => has_room.then(|| entry.insert(Cell::default())),
-        }
+        let has_room = self.watched.len() < WATCHED || self.watched.contains_key(&series);
+        has_room.then(|| self.watched.value(series))
     }
 
     /// About how much memory it takes at most, in bytes.
     pub(super) fn cost(&self) -> usize {
         let [own, counted, ..] = COSTS;
-        own + counted * self.counts.0.len() + self.watched.values().map(Cell::cost).sum::<usize>()
+        own + counted * self.counts.0.len() + self.watched.iter().map(|(_, cell)| cell.cost()).sum::<usize>()
     }
 
     /// How often anything of the terms was reported that is none of `except`.
@@ -252,12 +249,8 @@ impl Cell {
     }
 
     fn add(&mut self, source: &Arc<str>, count: u64) {
-        if let Some(known) = self.sources.get_mut(source) {
-            *known += count;
-        } else {
-            let source = if self.sources.len() < SOURCES { source } else { &*OTHERS };
-            *self.sources.entry(Arc::clone(source)).or_default() += count;
-        }
+        let is_apart = self.sources.len() < SOURCES || self.sources.contains_key(source);
+        *self.sources.value(Arc::clone(if is_apart { source } else { &OTHERS })) += count;
     }
 
     fn extend(&mut self, first: &Arc<Excerpt>, last: &Arc<Excerpt>) {
@@ -276,7 +269,7 @@ impl Cell {
 
     /// Adds the reports of another minute or source.
     pub fn merge(&mut self, other: &Cell) {
-        for (source, count) in &other.sources {
+        for (source, count) in other.sources.iter() {
             self.add(source, *count);
         }
         self.callless += other.callless;
@@ -288,7 +281,7 @@ impl Cell {
 
     /// Reports of all sources.
     pub fn count(&self) -> u64 {
-        self.sources.values().sum()
+        self.sources.iter().map(|(_, count)| count).sum()
     }
 }
 
@@ -344,8 +337,8 @@ mod tests {
             let (taken, cost) = (taken.bytes_current.unsigned_abs() as usize, minute.cost());
             println!("{} codes, {sources} sources, {calls} calls: {taken} bytes, {cost} at most", minute.watched.len());
             assert!(taken <= cost, "{taken} of {cost}");
-            assert!(minute.watched.values().all(|cell| cell.sources.len() <= SOURCES + 1));
-            assert!(minute.watched.values().all(|cell| cell.count() == calls as u64));
+            assert!(minute.watched.iter().all(|(_, cell)| cell.sources.len() <= SOURCES + 1));
+            assert!(minute.watched.iter().all(|(_, cell)| cell.count() == calls as u64));
         }
     }
 

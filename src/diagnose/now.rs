@@ -151,7 +151,7 @@ impl Diagnosis {
         let mut top: BTreeMap<Series, Top> = BTreeMap::new();
         let hours = self.minutes.range(minute - HOUR + 1..).map(|(_, minute)| (&minute.counts, true));
         for (counts, is_hour) in hours.chain(self.day.counts().map(|counts| (counts, false))) {
-            for (series, count) in &counts.0 {
+            for (series, count) in counts.0.iter() {
                 let top = top.entry(*series).or_insert(Top { series: *series, hour: 0, day: 0 });
                 *(if is_hour { &mut top.hour } else { &mut top.day }) += count;
             }
