@@ -51,6 +51,7 @@ impl Log {
         let mut writer = Writer {
             text: String::with_capacity(size + 1024),
             draw: Draw(0x7477_6469_6167),
+            at: 0,
             codes: codes(),
             truth: Truth::default(),
         };
@@ -93,6 +94,8 @@ impl Draw {
 struct Writer {
     text: String,
     draw: Draw,
+    /// The time of the last line, in milliseconds of the log.
+    at: u64,
     codes: Vec<u32>,
     truth: Truth,
 }
@@ -105,10 +108,16 @@ macro_rules! put {
 }
 
 impl Writer {
+    /// What time it is, as `2026-03-02T08:00:00.000`: lines come in the order of their times, some hundred a second.
+    fn time(&mut self) -> String {
+        self.at += u64::from(self.draw.below(20));
+        let (day, hour, minute) = (2 + self.at / 86_400_000, self.at / 3_600_000 % 24, self.at / 60_000 % 60);
+        format!("2026-03-{day:02}T{hour:02}:{minute:02}:{:02}.{:03}", self.at / 1000 % 60, self.at % 1000)
+    }
+
     fn stamp(&mut self) {
-        let at = self.draw.below(86_400_000);
-        let (hour, minute, second) = (at / 3_600_000, at / 60_000 % 60, at / 1000 % 60);
-        put!(self, "2026-03-02T{hour:02}:{minute:02}:{second:02}.{:03}Z ", at % 1000);
+        let time = self.time();
+        put!(self, "{time}Z ");
     }
 
     fn code(&mut self) -> u32 {
@@ -124,10 +133,10 @@ impl Writer {
         *self.truth.codes.entry(code).or_default() += 1;
         self.truth.word_lines += 1;
         if form == 2 {
+            let time = self.time();
             put!(
                 self,
-                r#"{{"level":"error","ts":"2026-03-02T08:0{}:01.5Z","logger":"dial","msg":"create call failed","error":{{"code":{code},"message":"The request was refused","more_info":"https://www.twilio.com/docs/errors/{code}","status":400}}}}"#,
-                id % 10
+                r#"{{"level":"error","ts":"{time}Z","logger":"dial","msg":"create call failed","error":{{"code":{code},"message":"The request was refused","more_info":"https://www.twilio.com/docs/errors/{code}","status":400}}}}"#
             );
             self.text.push('\n');
             return;
@@ -197,22 +206,21 @@ impl Writer {
         };
         match form {
             0 => {
+                let time = self.time();
                 put!(
                     self,
-                    r#"{{"level":"info","ts":"2026-03-02T08:0{}:0{}.5Z","logger":"dial.pool","msg":"worker idle","worker":{},"queue":"outbound","trace":"{id:016x}"}}"#,
-                    id % 10,
-                    id % 7,
+                    r#"{{"level":"info","ts":"{time}Z","logger":"dial.pool","msg":"worker idle","worker":{},"queue":"outbound","trace":"{id:016x}"}}"#,
                     id % 64
                 );
                 self.text.push('\n');
             }
             1 => {
-                let day = self.draw.below(28) + 1;
+                let time = self.time();
+                let (day, clock) = (time.get(8..10).unwrap_or(""), time.get(11..19).unwrap_or(""));
                 put!(
                     self,
-                    "192.0.2.{} - - [{day:02}/Mar/2026:08:{:02}:56 +0000] \"POST /twilio/voice HTTP/1.1\" 200 {size} \"-\" \"TwilioProxy/1.1\"\n",
-                    id % 250,
-                    id % 60
+                    "192.0.2.{} - - [{day}/Mar/2026:{clock} +0000] \"POST /twilio/voice HTTP/1.1\" 200 {size} \"-\" \"TwilioProxy/1.1\"\n",
+                    id % 250
                 );
             }
             _ => {
