@@ -26,6 +26,9 @@ const SETTLED: Duration = Duration::from_secs(2);
 /// that is killed again and again comes to an end of many.
 const RESOLVED: usize = 64;
 
+/// How much content of archives is unpacked in one look, in bytes; the one that goes beyond is the last one.
+const UNPACKED: u64 = 8 << 20;
+
 /// Remembered files that are opened in one look, to see whether they still are what they were.
 const COMPARED: usize = 1000;
 
@@ -90,19 +93,34 @@ pub(super) struct Sibling {
 
 /// What wanted files are searched for in, looked into once for all of them.
 struct Search<'a> {
-    siblings: &'a [Sibling],
+    siblings: Vec<&'a Sibling>,
     by_identity: HashMap<Identity, usize>,
     /// Those that are read, or were found to be what is wanted.
     taken: HashSet<Identity>,
     /// How their contents begin, where anybody asked; `None` where that cannot be read.
     beginnings: HashMap<Identity, Option<Beginning>>,
+    left: Left,
+}
+
+/// What one look may still do.
+struct Left {
+    /// Unknown files to look into.
+    files: usize,
+    /// Content of archives to unpack, in bytes.
+    bytes: u64,
 }
 
 impl<'a> Search<'a> {
-    fn new<'b>(siblings: &'a [Sibling], known: impl Iterator<Item = &'b Checkpoint>) -> Search<'a> {
+    fn new<'b>(siblings: Vec<&'a Sibling>, known: impl Iterator<Item = &'b Checkpoint>) -> Search<'a> {
         let by_identity = siblings.iter().enumerate().map(|(at, sibling)| (sibling.identity, at)).collect();
         let taken = known.filter(|known| known.place != Place::Finished).map(|known| known.identity).collect();
-        Search { siblings, by_identity, taken, beginnings: HashMap::new() }
+        Search {
+            siblings,
+            by_identity,
+            taken,
+            beginnings: HashMap::new(),
+            left: Left { files: RESOLVED, bytes: UNPACKED },
+        }
     }
 
     fn is_taken(&self, sibling: &Sibling) -> bool {
@@ -116,8 +134,7 @@ impl<'a> Search<'a> {
     /// Where a file may be: first itself under another name, then whatever begins as it did. One of which nothing was
     /// judged is known by nothing but its inode.
     fn places_of(&mut self, file: &Followed) -> Vec<&'a Sibling> {
-        let siblings = self.siblings;
-        let itself = self.by_identity.get(&file.known.identity).map(|at| &siblings[*at]);
+        let itself = self.by_identity.get(&file.known.identity).map(|at| self.siblings[*at]);
         if itself.is_some_and(|itself| !self.is_taken(itself) && itself.status.0 >= file.known.cursor.offset) {
             // Almost always: the others are not even opened.
             let is_it = |opened: File| file.matches(&opened);
@@ -130,16 +147,30 @@ impl<'a> Search<'a> {
         if file.known.cursor.offset == 0 {
             return Vec::new();
         }
+        let beginnings = &mut self.beginnings;
         let begins = |sibling: &&Sibling| {
-            let beginning = self.beginnings.entry(sibling.identity).or_insert_with(|| sibling.beginning());
+            let beginning = beginnings.entry(sibling.identity).or_insert_with(|| sibling.beginning());
             // What cannot be read now may be tried again.
             beginning.as_ref().is_none_or(|beginning| file.known.head.length == 0 || file.has_head(beginning))
         };
-        siblings.iter().filter(begins).collect()
+        self.siblings.iter().copied().filter(begins).collect()
     }
 }
 
 impl Sibling {
+    /// A rotated file where it was last: a link's old target has no name that a rotation would give.
+    fn unmoved(known: &Checkpoint) -> Option<Sibling> {
+        let status = std::fs::symlink_metadata(&known.resolved).ok().filter(std::fs::Metadata::is_file)?;
+        (Identity::of(&status) == known.identity).then(|| Sibling {
+            path: known.resolved.clone(),
+            base: known.path.clone(),
+            identity: known.identity,
+            status: (status.len(), status.mtime(), status.mtime_nsec()),
+            is_matched: false,
+            is_between: false,
+        })
+    }
+
     /// How its content begins, plain or compressed.
     fn beginning(&self) -> Option<Beginning> {
         rotated::beginning(&file::open_same(&self.path, self.identity).ok()?).ok()
@@ -168,8 +199,7 @@ impl Track {
                 }
             }
         }
-        self.search(&siblings, counts)?;
-        let mut left = RESOLVED;
+        let mut left = self.search(&siblings, counts)?;
         let mut unknown = self.unknown(&siblings);
         // Those that nobody looked into yet come first.
         unknown.sort_by_key(|sibling| self.strangers.get(&sibling.identity).is_some_and(|known| known.is_examined));
@@ -307,11 +337,11 @@ impl Track {
     }
 
     /// Looks for the rest of wanted files in what stands beside them.
-    fn search(&mut self, siblings: &[Sibling], counts: &mut Counts) -> io::Result<()> {
-        if self.wanted.is_empty() {
-            return Ok(());
-        }
-        let mut search = Search::new(siblings, self.files.iter().map(|file| &file.known));
+    fn search(&mut self, siblings: &[Sibling], counts: &mut Counts) -> io::Result<Left> {
+        let unmoved: Vec<Sibling> =
+            self.wanted.iter().filter_map(|wanted| Sibling::unmoved(&wanted.file.known)).collect();
+        let mut search =
+            Search::new(siblings.iter().chain(&unmoved).collect(), self.files.iter().map(|file| &file.known));
         for mut wanted in std::mem::take(&mut self.wanted) {
             if self.search_one(&mut wanted, &mut search, counts)? {
                 continue;
@@ -331,7 +361,7 @@ impl Track {
             }
             self.keep_to_tell_copies(wanted.file, counts);
         }
-        Ok(())
+        Ok(search.left)
     }
 
     /// Remembers a file of which only copies may still turn up.
@@ -350,6 +380,10 @@ impl Track {
         for sibling in search.places_of(&wanted.file) {
             let is_itself = sibling.identity == wanted.file.known.identity;
             if search.is_taken(sibling) || wanted.examined.contains(&(sibling.identity, sibling.status)) {
+                continue;
+            }
+            if search.left.bytes == 0 && rotated::is_packed_form(&sibling.path.to_string_lossy()) {
+                self.is_cut = true;
                 continue;
             }
             // One that was renamed meanwhile is looked into next time.
@@ -383,6 +417,7 @@ impl Track {
                     return Ok(true);
                 }
                 Packed::Whole(archive) => {
+                    search.left.bytes = search.left.bytes.saturating_sub(archive.length);
                     let known = &wanted.file.known;
                     if !archive.matches(known.head, known.tail, known.cursor.offset).unwrap_or(false) {
                         continue;
@@ -424,7 +459,7 @@ impl Track {
     }
 
     /// Decides what an unknown file beside a followed one is.
-    fn resolve(&mut self, sibling: &Sibling, left: &mut usize, counts: &mut Counts) -> io::Result<()> {
+    fn resolve(&mut self, sibling: &Sibling, left: &mut Left, counts: &mut Counts) -> io::Result<()> {
         let now = counts.now;
         let fresh = Stranger {
             since: now,
@@ -452,24 +487,28 @@ impl Track {
         let is_quiet = now >= stranger.changed + SETTLED;
         let (since, is_near) = (stranger.since, stranger.is_near);
         // Files are read through once for each change, and once more when they have settled.
-        if (stranger.is_examined && !is_quiet) || stranger.is_settled {
+        // While the file itself cannot be read, nothing tells its copy from a generation.
+        if (stranger.is_examined && !is_quiet) || stranger.is_settled || self.failing.contains(&sibling.base) {
             return Ok(());
         }
         let is_waiting = |content: &Beginning| self.judged_of_copy(content, sibling.identity) == Some(false);
         if self.strangers[&sibling.identity].copied.as_ref().is_some_and(is_waiting) {
             return Ok(());
         }
-        if *left == 0 {
+        if left.files == 0 || left.bytes == 0 {
             self.is_cut |= !self.strangers[&sibling.identity].is_examined;
             return Ok(());
         }
-        *left -= 1;
+        left.files -= 1;
         if let Some(stranger) = self.strangers.get_mut(&sibling.identity) {
             (stranger.is_examined, stranger.copied) = (true, None);
         }
         match file::open_same(&sibling.path, sibling.identity).and_then(Packed::open) {
             Ok(Packed::Plain(opened)) => self.resolve_plain(sibling, opened, is_near, is_quiet, counts),
-            Ok(Packed::Whole(archive)) => self.resolve_archive(sibling, archive, is_near, is_quiet, counts),
+            Ok(Packed::Whole(archive)) => {
+                left.bytes = left.bytes.saturating_sub(archive.length);
+                self.resolve_archive(sibling, archive, is_near, is_quiet, counts)
+            }
             Ok(Packed::Broken(opened)) => {
                 if now >= since + PATIENCE {
                     tracing::warn!(path = %sibling.path.display(), "an archive that cannot be read to its end is left out");

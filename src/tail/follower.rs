@@ -72,8 +72,6 @@ pub struct Follower {
     parked: Vec<Checkpoint>,
     /// Mounts of single files that were named.
     mounts: BTreeSet<PathBuf>,
-    /// Whether mounts are to be looked for.
-    is_new: bool,
     block: Vec<u8>,
     next_look: Duration,
     next_read: Duration,
@@ -153,7 +151,6 @@ impl Follower {
             seen,
             parked: files,
             mounts: BTreeSet::new(),
-            is_new: true,
             block: Vec::new(),
             next_look: now,
             next_read: now,
@@ -225,7 +222,6 @@ impl Follower {
         self.counts.ignored = ignored.collect();
         self.counts.uncatalogued = plan.uncatalogued;
         self.plan = plan;
-        self.is_new = true;
         self.next_look = self.counts.now;
         self.counts.soil();
     }
@@ -396,7 +392,7 @@ impl Follower {
             track.read(look.is_some(), &mut budget, block, counts)?;
             // What was emptied or moved away may stand elsewhere by now.
             for _ in 0..LOOKS {
-                if !track.again {
+                if !track.again || track.is_cut {
                     break;
                 }
                 track.look(Look::Full, counts)?;
@@ -415,9 +411,7 @@ impl Follower {
             block.clear();
             block.shrink_to(IDLE_BUFFER);
         }
-        if std::mem::take(&mut self.is_new) {
-            self.tracks.iter().for_each(|track| track.name_mounts(&mut self.mounts));
-        }
+        self.tracks.iter_mut().for_each(|track| track.name_mounts(&mut self.mounts));
         self.close_surplus();
         let is_behind = self.is_behind();
         self.caught_up |= !is_behind && self.tracks.iter().all(|track| track.is_seen);

@@ -40,6 +40,9 @@ const MEMORY: Duration = Duration::from_secs(3600);
 /// Finished files without a name that are remembered.
 const REMEMBERED: usize = 1000;
 
+/// Old targets of one link that are taken up after a restart.
+const SWAPPED: usize = 8;
+
 /// Who is asked to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Look {
@@ -68,7 +71,7 @@ pub(super) struct Track {
     pub(super) listing: Listing,
     /// The patterns that were said to stand for nothing.
     waiting: BTreeSet<String>,
-    failing: BTreeSet<PathBuf>,
+    pub(super) failing: BTreeSet<PathBuf>,
     /// Whether the first sight of the source is past.
     pub(super) is_seen: bool,
     /// When a state was gone on from.
@@ -79,6 +82,8 @@ pub(super) struct Track {
     pub(super) again: bool,
     /// A look ended before it had looked into all: the next one is due once what was found is committed.
     pub(super) is_cut: bool,
+    /// Whether a file stands at a path where none did before.
+    pub(super) is_new: bool,
     /// Where the next turn of reading begins.
     turn: usize,
 }
@@ -118,17 +123,35 @@ impl Track {
             part: 0,
             again: false,
             is_cut: false,
+            is_new: true,
             turn: 0,
         };
         for file in &track.files {
             track.listing.watch(directory_of(&file.known.resolved));
         }
+        track.swapped = track.swapped_before(now);
         track
+    }
+
+    /// The links that an earlier process saw swapped last: what they passed over may not have been looked into yet.
+    fn swapped_before(&self, now: Duration) -> Vec<(PathBuf, PathBuf, Duration)> {
+        let left = || {
+            let finished = self.files.iter().filter(|file| file.known.place == Place::Finished);
+            finished.chain(self.wanted.iter().map(|wanted| &wanted.file)).map(|file| &file.known)
+        };
+        let targets = self.followed().flat_map(|file| {
+            let known = &file.known;
+            let is_old = move |old: &&Checkpoint| old.path == known.path && old.resolved != known.resolved;
+            let old: Vec<&Checkpoint> = left().filter(is_old).collect();
+            let last = old.len().saturating_sub(SWAPPED);
+            old.into_iter().skip(last).map(|old| (old.resolved.clone(), known.resolved.clone(), now))
+        });
+        targets.collect()
     }
 
     /// Follows other paths from now on, in another way; what is known of files stays known.
     pub(super) fn change(&mut self, inputs: &Files, start_at: StartAt, reading: Reading, detector: &Detector) {
-        (self.inputs, self.start_at) = (inputs.clone(), start_at);
+        (self.inputs, self.start_at, self.is_new) = (inputs.clone(), start_at, true);
         self.scanner = detector.scanner_for(reading);
         self.listing.forget();
     }
@@ -342,6 +365,7 @@ impl Track {
         let file = Followed::begin(path, &self.source, opened, offset, counts.now)?;
         self.listing.watch(directory_of(&file.known.resolved));
         self.files.push(file);
+        self.is_new = true;
         counts.soil();
         Ok(())
     }
@@ -555,7 +579,10 @@ impl Track {
     }
 
     /// Says once for each path that it is a mount of a single file, which shows the same file for ever.
-    pub(super) fn name_mounts(&self, said: &mut BTreeSet<PathBuf>) {
+    pub(super) fn name_mounts(&mut self, said: &mut BTreeSet<PathBuf>) {
+        if !std::mem::take(&mut self.is_new) {
+            return;
+        }
         let mounts = Mounts::of_this_process();
         for file in self.followed() {
             if let Ok(absolute) = std::path::absolute(&file.known.path)

@@ -13,8 +13,8 @@ use super::owner::Bell;
 /// Files that are named by hints at most; beyond, a hint means all.
 const NAMED: usize = 1000;
 
-/// How long events are taken before the next rest: enough for those of some hundred files.
-const BUSY: Duration = Duration::from_millis(2);
+/// How long events are taken before the next rest: enough for those of a hundred files.
+const BUSY: Duration = Duration::from_micros(500);
 
 /// What events hint at since they were taken up last.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use jiff::{Timestamp, Zoned, tz::TimeZone};
 use twdiag::catalog::Catalog;
-use twdiag::detect::{Detector, Rules};
+use twdiag::detect::{Assume, Detector, End, Rules};
 use twdiag::diagnose::Finding;
 use twdiag::record::{Delivery, Sighting};
-use twdiag::state::{Directory, Place, StateError, Store};
+use twdiag::state::{Directory, Disk, Place, StateError, Store};
 use twdiag::tail::{Clock, Files, Follower, Hints, Input, Plan, Sink, Snapshot, Source, StartAt};
 use twdiag::tally::{Rotation, SourceTally};
 
@@ -97,7 +97,13 @@ impl Rig {
                 opened => break opened.unwrap(),
             }
         };
-        let state = Some(Store::open(Box::new(disk), "boot"));
+        self.start_on(Box::new(disk));
+    }
+
+    /// The same with the state on this disk.
+    pub(crate) fn start_on(&mut self, disk: Box<dyn Disk>) {
+        self.kill();
+        let state = Some(Store::open(disk, "boot"));
         let clock = Box::new(self.clock.clone());
         self.follower =
             Some(Follower::new(self.plan.clone(), &self.detector, clock, Box::new(Nowhere), state, "boot".into()));
@@ -139,6 +145,15 @@ impl Rig {
         let left = end.saturating_sub(self.clock.uptime());
         self.clock.by(left);
         self.wake();
+    }
+
+    /// The same without a single event of the file system.
+    fn passes(&mut self, time: Duration) {
+        let end = self.clock.uptime() + time;
+        while self.clock.uptime() < end {
+            let idle = self.follower.as_mut().unwrap().wake().unwrap();
+            self.clock.by(idle.max(Duration::from_millis(10)));
+        }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -503,6 +518,95 @@ fn a_rotated_file_that_was_quiet_for_long_is_left_at_once_after_a_restart() {
     // Whoever goes on in it all the same is read all the same.
     rig.write("app.log.1", 1);
     rig.check_after(LONG, 4, &[(Rotation::Rename, 1)], 0);
+}
+
+#[test]
+fn many_archives_are_unpacked_one_budget_after_the_other() {
+    let mut rig = Rig::new("app.log");
+    rig.write("app.log", 1);
+    rig.start();
+    rig.kill();
+    // Archives of 9 MiB each: more than one look unpacks.
+    let filler = "INFO nothing happened in the whole of this quiet hour of the night\n".repeat(140_000);
+    for number in 1..=3 {
+        append(&rig.path("app.log"), &filler);
+        rig.write("app.log", 1);
+        gzip(&rig.path("app.log"), &rig.path(&format!("app.log-{number}.gz")));
+        rig.write("app.log", 1);
+    }
+    for seen in 1..=3 {
+        rig.start();
+        let counted = rig.follower.as_ref().unwrap().published().tally.sources["app"].read_bytes;
+        assert!(counted / filler.len() as u64 == seen, "{counted} after {seen} looks");
+        rig.kill();
+    }
+    rig.start();
+    rig.pass(LONG);
+    assert_eq!((rig.errors(), rig.tally().lost_bytes), (7, 0));
+}
+
+#[test]
+fn without_any_event_the_passes_find_everything() {
+    let mut rig = Rig::new("*.log");
+    rig.start();
+    let mut expected = 0;
+    for round in 1..=5 {
+        for number in 0..20 {
+            rig.write(&format!("{number}.log"), round);
+            expected += round;
+        }
+        if round == 3 {
+            rig.rename("0.log", "0.log.1");
+        }
+        rig.passes(Duration::from_secs(2));
+        let shown: u64 = rig.follower.as_ref().unwrap().published().tally.sources["app"]
+            .errors
+            .values()
+            .map(|errors| errors.total)
+            .sum();
+        assert_eq!(shown, expected, "round {round}");
+    }
+}
+
+#[test]
+fn after_an_overflow_of_events_one_look_finds_everything() {
+    let mut rig = Rig::new("*.log");
+    for number in 0..300 {
+        rig.write(&format!("{number}.log"), 1);
+    }
+    rig.start();
+    for number in 0..600 {
+        rig.write(&format!("{number}.log"), 1);
+    }
+    rig.rename("7.log", "7.log.1");
+    rig.write("7.log", 1);
+    rig.clock.by(Duration::from_secs(1));
+    rig.wake();
+    let errors = &rig.follower.as_ref().unwrap().published().tally.sources["app"].errors;
+    assert_eq!(errors.values().map(|errors| errors.total).sum::<u64>(), 901);
+}
+
+#[test]
+fn a_stream_is_read_in_another_way_after_a_reload() {
+    let mut rig = Rig::with("unused", |plan| plan.sources[0].input = Input::Stdin);
+    rig.start();
+    let generic = b"ERROR request failed with error code 20104\n";
+    let feed = |rig: &mut Rig| {
+        let follower = rig.follower.as_mut().unwrap();
+        let stream = follower.stdin().unwrap();
+        follower.feed(stream, generic, End::More).unwrap();
+        follower.feed(stream, b"INFO next\n", End::More).unwrap();
+        rig.clock.by(Duration::from_millis(2));
+        rig.errors()
+    };
+    let mut counts = Vec::new();
+    for assume in [Assume::Nothing, Assume::Twilio, Assume::Nothing] {
+        rig.plan.sources[0].reading.assume = assume;
+        let (plan, detector) = (rig.plan.clone(), rig.detector.clone());
+        rig.follower.as_mut().unwrap().follow(plan, &detector);
+        counts.push(feed(&mut rig));
+    }
+    assert_eq!(counts, [0, 1, 1]);
 }
 
 #[test]

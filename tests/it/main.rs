@@ -15,6 +15,7 @@ mod dresses;
 mod encoding;
 mod diagnose;
 mod explain;
+mod faults;
 mod follow;
 mod hostile;
 mod fuzz;

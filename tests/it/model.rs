@@ -43,6 +43,10 @@ enum Step {
     Replace(u64),
     /// Compress the generation with this number, where it is there.
     Compress(usize),
+    /// What stands at the path cannot be opened: a link that leads to itself, as for root no permission would do.
+    Hide,
+    /// The file is back.
+    Show,
     /// An event of the file system.
     Wake,
     /// An event that says no more than that the live file was written to.
@@ -67,6 +71,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (0u64..3).prop_map(Step::Delete),
         1 => (0u64..3).prop_map(Step::Replace),
         2 => (1usize..4).prop_map(Step::Compress),
+        1 => Just(Step::Hide),
+        2 => Just(Step::Show),
         3 => Just(Step::Wake),
         2 => Just(Step::Written),
         3 => prop_oneof![Just(20u64), Just(300), Just(1100), Just(3000), Just(12_000), Just(70_000)].prop_map(Step::Pass),
@@ -96,6 +102,9 @@ struct Model {
     dates: u64,
     /// Bytes that had been written when the live file was copied, where it is not emptied yet.
     copied_at: Option<u64>,
+    /// Whether the path is a link to the generation that is written to, which rotations move on.
+    is_link: bool,
+    is_hidden: bool,
 }
 
 impl Model {
@@ -116,6 +125,8 @@ impl Model {
             shown,
             dates,
             copied_at: None,
+            is_link: false,
+            is_hidden: false,
         }
     }
 
@@ -158,6 +169,33 @@ impl Model {
         }
     }
 
+    fn show(&mut self) {
+        if std::mem::take(&mut self.is_hidden) {
+            fs::rename(self.rig.directory.path().join("hidden"), self.rig.path("app.log")).unwrap();
+        }
+    }
+
+    /// A path that is a link, which leads to the generation that is written to.
+    fn linked() -> Model {
+        let mut model = Model::new("app.log");
+        model.rig.kill();
+        fs::remove_dir_all(model.rig.directory.path().join("state")).unwrap();
+        model.is_link = true;
+        model.swap();
+        model.rig.start();
+        model
+    }
+
+    /// Moves the link on to the next generation.
+    fn swap(&mut self) {
+        self.dates += 1;
+        let name = format!("gen.{}.log", self.dates);
+        self.writer = File::options().append(true).create(true).open(self.rig.path(&name)).unwrap();
+        (self.half, self.unread) = (None, 0);
+        std::os::unix::fs::symlink(name, self.rig.path("next")).unwrap();
+        self.rig.rename("next", "app.log");
+    }
+
     /// Copies the live file, where there is room for one generation more; nothing of it can be destroyed then.
     fn copy(&mut self) -> bool {
         if ["", ".gz"].iter().any(|ending| self.rig.path(&format!("app.log.{GENERATIONS}{ending}")).exists()) {
@@ -179,10 +217,21 @@ impl Model {
     }
 
     fn step(&mut self, step: &Step) {
+        if self.is_link {
+            match step {
+                Step::Rename(_) | Step::Date => return self.swap(),
+                Step::Write(_) | Step::Half | Step::Wake | Step::Written | Step::Pass(_) => {}
+                Step::Scrape | Step::Kill | Step::Stop | Step::Start => {}
+                _ => return,
+            }
+        }
         let is_rotation = matches!(
             step,
             Step::Rename(_) | Step::Date | Step::CopyTruncate(_) | Step::Copy | Step::Delete(_) | Step::Replace(_)
         );
+        if matches!(step, Step::Show) || is_rotation || matches!(step, Step::Truncate(_)) {
+            self.show();
+        }
         if is_rotation && self.copied_at.is_some() {
             self.empty();
         }
@@ -253,6 +302,15 @@ impl Model {
                     gzip(&from, &to);
                 }
             }
+            Step::Hide => {
+                if !self.is_hidden && !self.is_link {
+                    let hidden = self.rig.directory.path().join("hidden");
+                    fs::rename(self.rig.path("app.log"), hidden).unwrap();
+                    std::os::unix::fs::symlink("app.log", self.rig.path("app.log")).unwrap();
+                    self.is_hidden = true;
+                }
+            }
+            Step::Show => {}
             Step::Wake => self.rig.wake(),
             Step::Written => self.rig.read("app.log"),
             Step::Pass(milliseconds) => self.rig.pass(Duration::from_millis(milliseconds)),
@@ -261,7 +319,7 @@ impl Model {
             Step::Stop => {
                 if let Some(mut follower) = self.rig.follower.take() {
                     assert!(follower.finish(&mut || false).unwrap());
-                    self.unread = 0;
+                    self.unread = if self.is_hidden { self.unread } else { 0 };
                 }
             }
             Step::Start => {
@@ -279,11 +337,13 @@ impl Model {
             let shown = self.rig.errors();
             assert!(shown >= self.shown, "a counter went back from {} to {shown}", self.shown);
             assert!(shown <= self.records, "{shown} counted of {}", self.records);
-            (self.shown, self.unread) = (shown, 0);
+            self.shown = shown;
+            self.unread = if self.is_hidden { self.unread } else { 0 };
         }
     }
 
     fn check(mut self) {
+        self.show();
         if self.rig.follower.is_none() {
             self.rig.start();
         }
@@ -310,7 +370,11 @@ impl Model {
 
 #[track_caller]
 fn check(pattern: &str, steps: &[Step]) {
-    let mut model = Model::new(pattern);
+    check_from(Model::new(pattern), steps);
+}
+
+#[track_caller]
+fn check_from(mut model: Model, steps: &[Step]) {
     for step in steps {
         model.step(step);
     }
@@ -337,6 +401,11 @@ proptest! {
     }
 
     #[test]
+    fn a_link_that_is_moved_on_agrees_with_the_model(steps in steps()) {
+        check_from(Model::linked(), &steps);
+    }
+
+    #[test]
     fn a_glob_over_rotated_names_agrees_with_the_model(steps in steps()) {
         check("app*", &steps);
     }
@@ -346,10 +415,10 @@ proptest! {
 #[test]
 fn what_failed_once_agrees_with_the_model() {
     use Step::{
-        Compress, Copy, CopyTruncate, Date, Delete, Half, Kill, Pass, Rename, Start, Stop, Truncate, Wake, Write,
-        Written,
+        Compress, Copy, CopyTruncate, Date, Delete, Half, Hide, Kill, Pass, Rename, Scrape, Start, Stop, Truncate,
+        Wake, Write, Written,
     };
-    let kept: [&[Step]; 12] = [
+    let kept: [&[Step]; 14] = [
         &[Write(1), CopyTruncate(0)],
         &[Half, Pass(20), CopyTruncate(0), Delete(0), Write(1)],
         &[Write(1), CopyTruncate(0), Write(1), Compress(1)],
@@ -361,8 +430,13 @@ fn what_failed_once_agrees_with_the_model() {
         &[Write(1), Copy, Write(1), Written, Copy],
         &[Write(1), Stop, CopyTruncate(0), Write(1), Copy, Compress(1)],
         &[Kill, Delete(0), Half, Start, CopyTruncate(0)],
+        &[Kill, Write(1), Copy, Hide, Start],
+        &[Write(1), Hide, Stop, Truncate(0)],
         &[Truncate(1), Pass(300), CopyTruncate(0), Write(1), Rename(0), Compress(1), Wake, Copy],
     ];
+    check_from(Model::linked(), &[Half, Rename(0), Written, Kill]);
+    check_from(Model::linked(), &[Write(6), Written, Rename(0), Write(1), Rename(0), Scrape, Kill]);
+    check_from(Model::linked(), &[Rename(0), Half, Rename(0), Pass(300), Kill]);
     for steps in kept {
         for pattern in ["app.log", "app*"] {
             check(pattern, steps);

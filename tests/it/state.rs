@@ -14,7 +14,15 @@ const BOOT: &str = "5f2c2f34-0000-4000-8000-000000000001";
 
 /// Three slots in memory, as the living system and as a disk that lost its power would show them.
 #[derive(Clone, Default)]
-struct Memory(Arc<Mutex<Slots>>);
+pub(crate) struct Memory(Arc<Mutex<Slots>>);
+
+impl Memory {
+    /// Lets so many operations succeed from now on, or all of them.
+    pub(crate) fn leave(&self, operations: Option<usize>, quarters: usize) {
+        let mut slots = self.0.lock().unwrap();
+        (slots.left, slots.quarters) = (operations, quarters);
+    }
+}
 
 #[derive(Clone, Default)]
 struct Slots {
