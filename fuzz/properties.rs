@@ -1,5 +1,7 @@
 //! What must hold for any bytes: the fuzz targets call these, and `cargo test` replays their corpora with them.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Zoned;
@@ -11,6 +13,9 @@ use twdiag::redact::redact;
 const PATTERNS: [&str; 8] =
     ["", "code", "{is}", "(?:{failure}){is}", "[^x]{0,40}x", "(?s).{0,80}", r"\b(?:a|ab|abc)\d?", "{colour}?{gap}\\["];
 
+/// How many different rules there are: each is compiled once, which takes longer than all else.
+const CHOICES: u8 = 32;
+
 /// Rules made of the bits of a byte; 0 are the embedded ones alone.
 fn rules(choice: u8) -> Rules {
     if choice == 0 {
@@ -19,16 +24,25 @@ fn rules(choice: u8) -> Rules {
     let pattern = PATTERNS[choice as usize % PATTERNS.len()];
     let verdict = if choice & 8 == 0 { "accept" } else { "reject" };
     let scope = if choice & 16 == 0 { "any" } else { "catalogued" };
-    let has = if choice & 32 == 0 { "has = ['twilio']" } else { "lacks = ['vendor']" };
-    let after = if choice & 64 == 0 { "" } else { "after = '[^a-z]|$'" };
+    let has = if choice & 1 == 0 { "has = ['twilio']" } else { "lacks = ['vendor']" };
+    let after = if choice & 2 == 0 { "" } else { "after = '[^a-z]|$'" };
     let rule = format!(
         "[[rule]]\nid = 'mine'\ndescription = 'x'\n{verdict} = '{scope}'\nbefore = '{pattern}'\n{after}\n{has}\nexamples = ['a']\nnear_misses = ['b']\n"
     );
     Rules::layered(&[("mine.toml".to_owned(), rule)]).expect("the patterns are sound")
 }
 
-fn scanner_with(choice: u8) -> Scanner {
-    Detector::new(Arc::new(Catalog::embedded()), Arc::new(rules(choice))).scanner(Assume::Nothing)
+/// Does this with a scanner for these rules.
+fn with_scanner(choice: u8, mut on: impl FnMut(&mut Scanner)) {
+    thread_local! {
+        static SCANNERS: RefCell<BTreeMap<u8, Scanner>> = const { RefCell::new(BTreeMap::new()) };
+    }
+    SCANNERS.with_borrow_mut(|scanners| {
+        let choice = choice % CHOICES;
+        on(scanners.entry(choice).or_insert_with(|| {
+            Detector::new(Arc::new(Catalog::embedded()), Arc::new(rules(choice))).scanner(Assume::Nothing)
+        }));
+    });
 }
 
 /// Everything that a scan says, sorted, when the input is read in pieces of these sizes.
@@ -64,9 +78,10 @@ fn scan(scanner: &mut Scanner, input: &[u8], sizes: &[u8]) -> (Vec<(u64, u32, Op
 pub(crate) fn scanner(data: &[u8]) {
     let [choice, count, rest @ ..] = data else { return };
     let Some((sizes, input)) = rest.split_at_checked(usize::from(*count) % 8) else { return };
-    let mut scanner = scanner_with(*choice);
-    let whole = scan(&mut scanner, input, &[]);
-    assert_eq!(scan(&mut scanner, input, sizes), whole);
+    with_scanner(*choice, |scanner| {
+        let whole = scan(scanner, input, &[]);
+        assert_eq!(scan(scanner, input, sizes), whole);
+    });
 }
 
 /// The same for lines in containers' wrapping: the first byte of each line chooses it.
@@ -91,9 +106,10 @@ pub(crate) fn joining(data: &[u8]) {
         input.extend_from_slice(after.as_bytes());
         input.push(b'\n');
     }
-    let mut scanner = scanner_with(0);
-    let whole = scan(&mut scanner, &input, &[]);
-    assert_eq!(scan(&mut scanner, &input, &[*size]), whole);
+    with_scanner(0, |scanner| {
+        let whole = scan(scanner, &input, &[]);
+        assert_eq!(scan(scanner, &input, &[*size]), whole);
+    });
 }
 
 /// A time is found or not; it never lies outside of what a timestamp can say.

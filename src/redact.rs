@@ -40,7 +40,7 @@ static SECRETS: LazyLock<Regex> = LazyLock::new(|| {
         format!("(?P<token>(?-i:eyJ)[a-z0-9_-]{{4,}}(?:{dot}[a-z0-9_-]*|{broken}[a-z0-9_-]{{20,}})*)"),
         "(?P<bearer>(?:bearer|basic|digest)(?: |%20|\\+)+)[a-z0-9._~+/=-]{8,}".to_owned(),
         format!(
-            "(?P<key>(?:auth[_-]?token|api[_-]?(?:key[_-]?)?secret|secret|password|passwd|access[_-]?token){sign})(?:[^\\s\"'&,;\\\\%}}]|%(?:25)*(?:2[013489abdef]|[0-13-69][0-9a-f])){{6,}}"
+            "(?P<key>(?:auth[_-]?token|api[_-]?(?:key[_-]?)?secret|secret|password|passwd|access[_-]?token){sign})(?:[^\\s\"'&,;\\\\%}}]|(?:%(?:25)*|\\\\+u00)(?:2[013489abdef]|[0-13-69][0-9a-f])|&#(?:43|x2b);){{6,}}"
         ),
         "(?-i:AC)(?P<account>[0-9a-f]{28})(?P<last>[0-9a-f]{4})".to_owned(),
         // Other SIDs are no secrets: they are matched so that their digits are not taken for one.

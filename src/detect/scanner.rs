@@ -324,7 +324,8 @@ impl Scanner {
             // The logical line: partial lines and the one that ends them.
             let whole = |line: &Line| !line.partial;
             let last = record.lines[index..].iter().position(whole).map(|more| index + more);
-            if last.is_none() && !closing {
+            let unfinished = last.is_none();
+            if unfinished && !closing {
                 continue;
             }
             let last = last.unwrap_or(record.lines.len() - 1);
@@ -339,7 +340,8 @@ impl Scanner {
             let outlook = judge.outlook(rules, &text[starts[first]..known], 0, &in_line, entry);
             if let Outlook::Nothing(rule) = outlook {
                 let place = record.text(index).start + (number.start - starts[index]);
-                let is_new = if first == last { place >= visited } else { line_end > fresh };
+                // What a partial line holds is judged once its end is known not to come.
+                let is_new = unfinished || if first == last { place >= visited } else { line_end > fresh };
                 if entry.is_some() && is_new {
                     rejected.push(rule);
                 }
