@@ -174,6 +174,28 @@ fn a_continuous_writer_loses_nothing_over_reloads() {
 }
 
 #[test]
+fn a_source_is_read_in_another_way_from_then_on() {
+    let daemon = Daemon::start(ONE, &[]);
+    let utf16 = |text: String| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
+    let append = |bytes: Vec<u8>| {
+        let mut file = fs::OpenOptions::new().append(true).create(true).open(daemon.log("a.log")).unwrap();
+        file.write_all(&bytes).unwrap();
+    };
+    // The last line may still be judged the new way: it reports nothing.
+    let before = utf16(errors(31005, 1) + "INFO connected\n");
+    let read = format!("twdiag_read_bytes_total{{source=\"a\"}} {}", before.len() - 1);
+    append(before);
+    // Up to the line's end as UTF-8 has it, in the middle of a unit.
+    daemon.wait_until("what it takes for UTF-8", |daemon| daemon.serving.get("/metrics").contains(&read));
+    daemon.reload(&format!("{ONE}encoding = \"utf-16le\"\nline_limit = \"16KiB\"\n"));
+    daemon.wait_for("a source is changed");
+    append(utf16(errors(31005, 2) + &"x".repeat(17 << 10) + "\n"));
+    daemon.wait_until("what it takes for UTF-16", |daemon| {
+        daemon.count("31005", "a") == 2 && daemon.value("twdiag_truncated_lines_total{source=\"a\"}") == Some(1.0)
+    });
+}
+
+#[test]
 fn a_bad_configuration_keeps_the_old_one_and_says_so() {
     let daemon = Daemon::start(ONE, &[]);
     assert_eq!(daemon.value("twdiag_config_last_reload_successful"), Some(1.0));
