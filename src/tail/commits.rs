@@ -12,6 +12,9 @@ use crate::state::{Checkpoint, Cut, Store};
 /// How long counts may differ from the state file.
 pub(super) const COMMIT: Duration = Duration::from_millis(100);
 
+/// From when on they are written by whoever wakes the owner anyway, so that nothing else needs to.
+const EARLY: Duration = Duration::from_millis(80);
+
 /// How long the state file may differ from the disk.
 const SYNC: Duration = Duration::from_secs(5);
 
@@ -41,7 +44,7 @@ impl Commits {
     /// Whether a commit is due; one that failed is tried again after a while, not at once.
     pub(super) fn is_due(&self, counts: &Counts) -> bool {
         let is_patient = self.failed.is_some_and(|failed| counts.now < failed + COMMIT);
-        !is_patient && (counts.urgent || counts.dirty_since.is_some_and(|since| counts.now >= since + COMMIT))
+        !is_patient && (counts.urgent || counts.dirty_since.is_some_and(|since| counts.now >= since + EARLY))
     }
 
     /// How long from now something will be due, where anything will.

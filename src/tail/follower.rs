@@ -25,8 +25,9 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How often files that are written to are looked at without a hint.
 const HOT_LOOK: Duration = Duration::from_millis(250);
 
-/// How soon after a look a hint leads to the next: a busy writer hints without end.
-pub(super) const HINTED: Duration = Duration::from_millis(50);
+/// How soon after a look a hint leads to the next: a busy writer hints without end. A file that was quiet is read at
+/// once, and a scrape reads first; so this is how long a match of a busy file waits to be printed.
+pub(super) const HINTED: Duration = Duration::from_millis(90);
 
 /// A look that events ask for takes one part in so many of the time at most.
 const SHARE: u32 = 20;

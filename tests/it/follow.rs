@@ -126,7 +126,7 @@ impl Rig {
     pub(crate) fn read(&mut self, name: &str) {
         let written = [self.path(name)].into();
         if let Some(follower) = &mut self.follower {
-            self.clock.by(Duration::from_millis(50));
+            self.clock.by(Duration::from_millis(90));
             follower.hint(&Hints { written, all: false });
             follower.wake().unwrap();
         }
