@@ -7,7 +7,7 @@ use memchr::{memchr, memrchr};
 
 use super::RECORD_SPAN;
 use super::joining::continues;
-use super::wrapping::{Dress, text_start, trim_end, unwrap};
+use super::wrapping::{Dress, trim_end, unwrap};
 
 /// Lines of other streams that may stand between two lines of one record.
 const INTERLEAVED: usize = 32;
@@ -24,7 +24,7 @@ pub(super) struct Lines<'a> {
 }
 
 /// One physical line.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Line {
     /// Its place in the block, with its end.
     pub(super) span: Range<usize>,
@@ -133,10 +133,12 @@ impl<'a> Lines<'a> {
         self.at(start)
     }
 
-    /// Where the text of the line that holds `position` begins, seen from what stands before it alone: there or later.
-    pub(super) fn text_start_before(&self, position: usize) -> usize {
-        let start = memrchr(b'\n', &self.block[self.floor..position]).map_or(self.floor, |at| self.floor + at + 1);
-        start + text_start(&self.block[start..position])
+    /// The same where `known` is the line of an earlier position: a line with many numbers is looked for once.
+    pub(super) fn containing_again<'k>(&self, known: &'k mut Line, position: usize) -> &'k Line {
+        if !known.span.contains(&position) {
+            *known = self.containing(position);
+        }
+        known
     }
 
     /// The last line, unless there is none.

@@ -35,6 +35,8 @@ pub struct Scanner {
     rejected: Vec<Option<usize>>,
     /// Numbers of the record at hand that only its end decides: each with its line, and whether its rejection counts.
     undecided: Vec<(Range<usize>, usize, bool)>,
+    /// The line of the last number that was looked at in the block at hand.
+    line: Line,
     /// The memory of the last record's lines.
     lines: Vec<Line>,
     /// Lines that were judged as parts of a record before the scan came to them, ascending.
@@ -54,6 +56,7 @@ impl Scanner {
             starts: Vec::new(),
             rejected: Vec::new(),
             undecided: Vec::new(),
+            line: Line::default(),
             lines: Vec::new(),
             covered: Vec::new(),
             plain_end: 0,
@@ -133,6 +136,7 @@ impl Scanner {
         scanned: &mut Scanned,
     ) {
         let limit = lines.block.len();
+        self.line = Line::default();
         self.covered.clear();
         self.plain_end = 0;
         let mut still_open = Vec::new();
@@ -194,10 +198,10 @@ impl Scanner {
     /// Whether a number is neither in the catalogue nor where a rule could accept it.
     #[inline]
     fn is_hopeless(&mut self, lines: &Lines<'_>, number: &Range<usize>) -> bool {
-        !self.detector.catalog.knows(code_at(lines.block, number))
-            && self
-                .judge
-                .is_hopeless(&self.detector.rules, lines.block, number, || lines.text_start_before(number.start))
+        let Scanner { detector, judge, line, .. } = self;
+        let text_start = || lines.containing_again(line, number.start).text.start;
+        !detector.catalog.knows(code_at(lines.block, number))
+            && judge.is_hopeless(&detector.rules, lines.block, number, text_start)
     }
 
     /// Looks at a number, or at an empty range where a partial line begins, and judges its record if it may matter.
@@ -218,7 +222,7 @@ impl Scanner {
                 return;
             }
         }
-        let line = lines.containing(number.start);
+        let line = lines.containing_again(&mut self.line, number.start).clone();
         if line.is_long {
             let mut open = OpenRecord { head: base + line.span.start as u64, ..OpenRecord::default() };
             for number in numbers(&lines.block[..line.span.end], line.span.start) {
@@ -424,14 +428,15 @@ fn partial_lines(lines: &Lines<'_>, fresh: usize) -> Vec<usize> {
             None => name.get(b"stdout".len()..).is_some_and(|tag| tag.starts_with(b" P")),
         }
     };
+    let mut line = Line::default();
     let mut found: Vec<usize> = STREAM
         .find_iter(block)
         .filter(may_be_partial)
-        .map(|mark| lines.containing(fresh + mark))
-        .filter(|line| line.partial && line.span.start >= fresh)
-        .map(|line| line.span.start)
+        .filter_map(|mark| {
+            let line = lines.containing_again(&mut line, fresh + mark);
+            (line.partial && line.span.start >= fresh).then_some(line.span.start)
+        })
         .collect();
-    found.sort_unstable();
     found.dedup();
     found
 }

@@ -19,9 +19,10 @@ pub(crate) struct Unwrapped {
 }
 
 /// What stands around a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Dress {
     /// Nothing.
+    #[default]
     Plain,
     /// A prefix that names the line's origin: it belongs to the record's first line.
     Prefix,
@@ -30,9 +31,6 @@ pub(crate) enum Dress {
     /// Docker's JSON object: the text is the inside of a string.
     Docker,
 }
-
-/// What Docker's lines begin with.
-const OPEN: &[u8] = br#"{"log":""#;
 
 /// Looks through the wrapping of a physical line; `line` may hold its end.
 pub(crate) fn unwrap(line: &[u8]) -> Unwrapped {
@@ -66,13 +64,9 @@ fn stream_of(name: &[u8]) -> u64 {
     hasher.finish().max(1)
 }
 
-/// Where the text of a line begins of which only `beginning` is known; behind it where more must be known.
-pub(crate) fn text_start(beginning: &[u8]) -> usize {
-    if beginning.starts_with(OPEN) { OPEN.len() } else { unwrap(beginning).text.start }
-}
-
 /// Docker's json-file driver: `{"log":"text\n","stream":"stdout","time":"…"}`.
 fn docker(line: &[u8]) -> Option<Unwrapped> {
+    const OPEN: &[u8] = br#"{"log":""#;
     if !line.starts_with(OPEN) {
         return None;
     }

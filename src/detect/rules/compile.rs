@@ -58,6 +58,7 @@ enum Scope {
     Catalogued,
     Any,
 }
+
 /// Compiles files of rules and collects what is wrong with them.
 #[derive(Default)]
 pub(super) struct Builder {
