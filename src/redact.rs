@@ -12,10 +12,30 @@ use regex::bytes::{Captures, Regex};
 
 /// The text as valid UTF-8 without secrets.
 pub fn redact(text: &[u8]) -> Cow<'_, str> {
-    match SECRETS.replace_all(text, replacement) {
+    let mut text = SECRETS.replace_all(text, replacement);
+    // Only then: what looks like a part of one may begin something else, as a number does an address.
+    if let Cow::Owned(joined) = BROKEN.replace_all(&text, joined) {
+        text = Cow::Owned(joined);
+    }
+    match text {
         Cow::Borrowed(text) => String::from_utf8_lossy(text),
         Cow::Owned(text) => Cow::Owned(String::from_utf8_lossy(&text).into_owned()),
     }
+}
+
+/// A line that goes on, as terminals and log daemons break it.
+const BREAK: &str = "(?:\\r?\\n|\\\\+n)[ \\t]*";
+
+/// Parts of a secret in hexadecimal digits that is broken over lines.
+static BROKEN: LazyLock<Regex> = LazyLock::new(|| {
+    let pattern = format!("(?i-u)[0-9a-f]{{8,31}}(?:{BREAK}[0-9a-f]{{8,31}})+");
+    Regex::new(&pattern).expect("the pattern is constant and tested")
+});
+
+/// One secret where the parts are as long as one.
+fn joined(found: &Captures<'_>) -> Vec<u8> {
+    let parts = found[0].split(|byte| !byte.is_ascii_hexdigit());
+    if parts.map(<[u8]>::len).sum::<usize>() >= 32 { b"[secret]".to_vec() } else { found[0].to_vec() }
 }
 
 /// One alternative for each kind, the more telling ones first.
@@ -27,8 +47,6 @@ static SECRETS: LazyLock<Regex> = LazyLock::new(|| {
     let colon = format!("(?::|{})", escaped("3a"));
     let dot = format!("(?:\\.|{})", escaped("2e"));
     let gap = format!("(?:[ ().+\\-]|{}|{}|{})", escaped("20"), escaped("28"), escaped("29"));
-    // A line that goes on, as terminals and log daemons break it.
-    let broken = "(?:\\r?\\n|\\\\+n)[ \\t]*";
     let quote = ["22", "27", "5c"].map(escaped).join("|");
     let sign = format!(
         "(?:[\\\\\"' ]|{quote})*(?:=>|[:=]|{}|{})(?:[\\\\\"'\\s+]|\\\\+n|{quote}|{})*",
@@ -37,7 +55,7 @@ static SECRETS: LazyLock<Regex> = LazyLock::new(|| {
         escaped("20")
     );
     let patterns = [
-        format!("(?P<token>(?-i:eyJ)[a-z0-9_-]{{4,}}(?:{dot}[a-z0-9_-]*|{broken}[a-z0-9_-]{{20,}})*)"),
+        format!("(?P<token>(?-i:eyJ)[a-z0-9_-]{{4,}}(?:{dot}[a-z0-9_-]*|{BREAK}[a-z0-9_-]{{20,}})*)"),
         "(?P<bearer>(?:bearer|basic|digest)(?: |%20|\\+)+)[a-z0-9._~+/=-]{8,}".to_owned(),
         format!(
             "(?P<key>(?:auth[_-]?token|api[_-]?(?:key[_-]?)?secret|secret|password|passwd|access[_-]?token){sign})(?:[^\\s\"'&,;\\\\%}}]|(?:%(?:25)*|\\\\+u00)(?:2[013489abdef]|[0-13-69][0-9a-f])|&#(?:43|x2b);){{6,}}"
@@ -46,13 +64,12 @@ static SECRETS: LazyLock<Regex> = LazyLock::new(|| {
         // Other SIDs are no secrets: they are matched so that their digits are not taken for one.
         "(?P<sid>(?-i:[A-Z]{2})[0-9a-f]{32})".to_owned(),
         "(?P<hex>[0-9a-f]{32,})".to_owned(),
-        format!("(?P<parts>[0-9a-f]{{8,31}}(?:{broken}[0-9a-f]{{8,31}})+)"),
         "(?P<word>[a-z0-9]{32,})".to_owned(),
         format!("(?P<sip>sips?{colon})[^\\s@\"'<>;,&]{{1,128}}?(?P<host>{at})"),
         format!("(?P<email>(?:[a-z0-9._+-]|{plus}|{dot}){{1,64}}{at}(?:[a-z0-9-]{{1,63}}{dot})+[a-z]{{2,}})"),
-        format!("{plus}{gap}?[1-9](?:{gap}{{0,2}}[0-9]){{6,14}}"),
+        format!("{plus}{gap}?[1-9](?:{gap}{{0,2}}[0-9]){{6,14}}[0-9]*"),
         format!(
-            "(?P<field>(?:to|from|called|caller|phone(?:_?number)?|msisdn|ani|dnis|mobile|tel){sign})[0-9](?:{gap}?[0-9]){{6,14}}"
+            "(?P<field>(?:to|from|called|caller|phone(?:_?number)?|msisdn|ani|dnis|mobile|tel){sign})[0-9](?:{gap}?[0-9]){{6,14}}[0-9]*"
         ),
         "\\(?[0-9]{3}\\)?[ .-][0-9]{3}[ .-][0-9]{4}\\b".to_owned(),
     ];
@@ -74,11 +91,6 @@ fn replacement(found: &Captures<'_>) -> Vec<u8> {
             Some((b"22" | b"2522", [b'A'..=b'F', b'A'..=b'F'])) => hex.to_vec(),
             _ => b"[secret]".to_vec(),
         }
-    } else if let Some(parts) = kept("parts") {
-        // What is broken over lines is one secret where it is as long as one.
-        let long =
-            parts.split(|byte| byte.is_ascii_whitespace() || *byte == b'\\').map(<[u8]>::len).sum::<usize>() >= 32;
-        if long { b"[secret]".to_vec() } else { parts.to_vec() }
     } else if let Some(word) = kept("word") {
         // An API key's secret: characters of all three kinds. Or an auth token with letters right before it, as
         // escape sequences end. Others are words and identifiers.
@@ -124,6 +136,8 @@ mod tests {
         check("dial +14155550169 failed", "dial [phone] failed");
         check("dial +1 (415) 555-0169 failed", "dial [phone] failed");
         check("dial (415) 555-0169 failed", "dial [phone] failed");
+        check("called +14155550169 +14155550170 x", "called [phone] x");
+        check("to=14155550169+14155550170&x", "to=[phone]&x");
         check("from sip:alice@example.com", "from sip:[user]@example.com");
         check("mail nadia@callio.example bounced", "mail [email] bounced");
         check("{\"To\":\"4155550169\"}", "{\"To\":\"[phone]\"}");
@@ -228,6 +242,7 @@ mod tests {
             "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJTSyJ9\nc2lnbmF0dXJlc2lnbmF0dXJl.c2ln\nTransportError (31009)",
             "[token]\nTransportError (31009)",
         );
+        check("request 4bf92f3577b34da6\n  20240001@uni.example.edu", "request 4bf92f3577b34da6\n  [email]");
         check("build 0a1b2c3d\n4e5f6071 code 31005", "build 0a1b2c3d\n4e5f6071 code 31005");
     }
 
