@@ -70,7 +70,7 @@ impl Day {
         }
         for ((_, length), calls) in WINDOWS.iter().zip(&mut self.calls) {
             calls.clear();
-            for (_, of_slot) in self.slots.range(latest - length + 1..) {
+            for (_, of_slot) in self.slots.range(latest - length + 1..=latest) {
                 for (category, of_category) in &of_slot.calls {
                     calls.entry(*category).or_default().merge(of_category);
                 }

@@ -149,7 +149,7 @@ impl Diagnosis {
         let minute = minute(now);
         let hour = History::of(minute - HOUR + 1, 1, HOUR, |at| self.minutes.get(&at).map(|minute| &minute.counts));
         let mut top: BTreeMap<Series, Top> = BTreeMap::new();
-        let hours = self.minutes.range(minute - HOUR + 1..).map(|(_, minute)| (&minute.counts, true));
+        let hours = self.minutes.range(minute - HOUR + 1..=minute).map(|(_, minute)| (&minute.counts, true));
         for (counts, is_hour) in hours.chain(self.day.counts().map(|counts| (counts, false))) {
             for (series, count) in counts.0.iter() {
                 let top = top.entry(*series).or_insert(Top { series: *series, hour: 0, day: 0 });
@@ -341,5 +341,20 @@ mod tests {
         assert_eq!((view.day.categories[&Category::Media].len(), view.day.totals()), (144, vec![(Category::Media, 6)]));
         assert_eq!((view.top[0].hour, view.top[0].day), (5, 6));
         assert_eq!(view.recent.len(), 6);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_counts_no_call_of_later() {
+        let mut rig = Rig::new();
+        rig.report(31005, 5, 0);
+        let calls = |rig: &mut Rig| {
+            rig.judge();
+            rig.diagnosis.view(rig.now).calls.map(|of_window| of_window.iter().sum::<u64>())
+        };
+        assert_eq!(calls(&mut rig), [5, 5]);
+        rig.now -= SignedDuration::from_hours(3);
+        assert_eq!(calls(&mut rig), [0, 0]);
+        rig.now += SignedDuration::from_hours(3);
+        assert_eq!(calls(&mut rig), [5, 5]);
     }
 }
