@@ -282,6 +282,8 @@ impl Track {
             }
             Ok(()) => {
                 if self.failing.remove(path) {
+                    // What was left because of it is met now.
+                    self.listing.forget();
                     tracing::info!(path = %path.display(), "can be read again");
                 }
             }
@@ -378,14 +380,14 @@ impl Track {
                 && file.known.path.parent() == path.parent()
                 && rotated::is_rotated_form(base, name)
         };
-        // One that stands there and was not met yet may be what this is a copy of.
+        // One that stands there and was not met yet, or cannot be read now, may be what this is a copy of.
         let is_listed_beside = |base: &PathBuf| {
             let base_name = base.file_name().and_then(|base| base.to_str()).unwrap_or_default();
             base.parent() == path.parent() && rotated::is_rotated_form(base_name, name)
         };
         self.files.iter().any(is_beside)
             || self.wanted.iter().any(|wanted| is_beside(&wanted.file))
-            || self.listing.paths.iter().any(is_listed_beside)
+            || self.listing.paths.iter().chain(&self.failing).any(is_listed_beside)
     }
 
     /// A file no longer stands at its path.

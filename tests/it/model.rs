@@ -418,7 +418,7 @@ fn what_failed_once_agrees_with_the_model() {
         Compress, Copy, CopyTruncate, Date, Delete, Half, Hide, Kill, Pass, Rename, Scrape, Start, Stop, Truncate,
         Wake, Write, Written,
     };
-    let kept: [&[Step]; 15] = [
+    let kept: [&[Step]; 16] = [
         &[Write(1), CopyTruncate(0)],
         &[Half, Pass(20), CopyTruncate(0), Delete(0), Write(1)],
         &[Write(1), CopyTruncate(0), Write(1), Compress(1)],
@@ -431,6 +431,7 @@ fn what_failed_once_agrees_with_the_model() {
         &[Write(1), Stop, CopyTruncate(0), Write(1), Copy, Compress(1)],
         &[Kill, Delete(0), Half, Start, CopyTruncate(0)],
         &[Kill, Write(1), Copy, Hide, Start],
+        &[Rename(1), Pass(20), Truncate(1), Copy, Hide, Written],
         &[Rename(0), Hide, Pass(1100), Write(1), Copy, Kill],
         &[Write(1), Hide, Stop, Truncate(0)],
         &[Truncate(1), Pass(300), CopyTruncate(0), Write(1), Rename(0), Compress(1), Wake, Copy],
