@@ -282,8 +282,9 @@ impl Track {
             }
             Ok(()) => {
                 if self.failing.remove(path) {
-                    // What was left because of it is met now.
+                    // What was left because of it is met now, and it may have been rotated meanwhile.
                     self.listing.forget();
+                    self.rotations.insert(directory_of(path).to_owned(), counts.now);
                     tracing::info!(path = %path.display(), "can be read again");
                 }
             }

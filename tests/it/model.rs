@@ -418,7 +418,7 @@ fn what_failed_once_agrees_with_the_model() {
         Compress, Copy, CopyTruncate, Date, Delete, Half, Hide, Kill, Pass, Rename, Scrape, Start, Stop, Truncate,
         Wake, Write, Written,
     };
-    let kept: [&[Step]; 16] = [
+    let kept: [&[Step]; 17] = [
         &[Write(1), CopyTruncate(0)],
         &[Half, Pass(20), CopyTruncate(0), Delete(0), Write(1)],
         &[Write(1), CopyTruncate(0), Write(1), Compress(1)],
@@ -431,6 +431,7 @@ fn what_failed_once_agrees_with_the_model() {
         &[Write(1), Stop, CopyTruncate(0), Write(1), Copy, Compress(1)],
         &[Kill, Delete(0), Half, Start, CopyTruncate(0)],
         &[Kill, Write(1), Copy, Hide, Start],
+        &[Hide, Kill, Start, Write(1), Pass(12000), CopyTruncate(0)],
         &[Rename(1), Pass(20), Truncate(1), Copy, Hide, Written],
         &[Rename(0), Hide, Pass(1100), Write(1), Copy, Kill],
         &[Write(1), Hide, Stop, Truncate(0)],
