@@ -46,13 +46,15 @@ pub(super) struct Wanted {
     examined: BTreeSet<(Identity, Status)>,
     /// Whether an archive beside it was not whole.
     broken: bool,
+    /// Whether something beside it is left for the next look.
+    is_cut: bool,
     /// Whether it had been rotated away and found before, by an earlier process.
     was_rotated: bool,
 }
 
 impl Wanted {
     pub(super) fn new(file: Followed, kind: Option<Rotation>, now: Duration) -> Wanted {
-        Wanted { file, since: now, kind, examined: BTreeSet::new(), broken: false, was_rotated: false }
+        Wanted { file, since: now, kind, examined: BTreeSet::new(), broken: false, is_cut: false, was_rotated: false }
     }
 
     /// One that an earlier process left as rotated.
@@ -71,6 +73,8 @@ pub(super) struct Stranger {
     is_near: bool,
     /// Whether what is in it was found not to matter yet, as of its status.
     is_examined: bool,
+    /// Whether it is an archive that was not whole: while it grows, it is not unpacked again and again.
+    is_broken: bool,
     /// Whether nothing more will be found out about it as long as it stays as it is.
     is_settled: bool,
     /// How its content begins, as of its status, where it is a copy of a file of which less was judged yet.
@@ -350,7 +354,7 @@ impl Track {
                 counts.rotation(&self.source, kind);
             }
             let patience = if wanted.broken { PATIENCE } else { QUIET };
-            if counts.now < wanted.since + patience {
+            if wanted.is_cut || counts.now < wanted.since + patience {
                 self.wanted.push(wanted);
                 continue;
             }
@@ -377,13 +381,14 @@ impl Track {
 
     /// Whether the rest of a file was found; it is read then, or will be.
     fn search_one(&mut self, wanted: &mut Wanted, search: &mut Search<'_>, counts: &mut Counts) -> io::Result<bool> {
+        wanted.is_cut = false;
         for sibling in search.places_of(&wanted.file) {
             let is_itself = sibling.identity == wanted.file.known.identity;
             if search.is_taken(sibling) || wanted.examined.contains(&(sibling.identity, sibling.status)) {
                 continue;
             }
             if search.left.bytes == 0 && rotated::is_packed_form(&sibling.path.to_string_lossy()) {
-                self.is_cut = true;
+                (self.is_cut, wanted.is_cut) = (true, true);
                 continue;
             }
             // One that was renamed meanwhile is looked into next time.
@@ -394,7 +399,10 @@ impl Track {
             };
             wanted.examined.insert((sibling.identity, sibling.status));
             match packed {
-                Packed::Broken(_) => wanted.broken = true,
+                Packed::Broken(archive) => {
+                    search.left.bytes = search.left.bytes.saturating_sub(archive.length);
+                    wanted.broken = true;
+                }
                 Packed::Plain(opened) => {
                     if !wanted.file.take_up(opened).unwrap_or(false) {
                         continue;
@@ -467,6 +475,7 @@ impl Track {
             status: sibling.status,
             is_near: self.resumed.is_some_and(|at| now < at + QUIET),
             is_examined: false,
+            is_broken: false,
             is_settled: false,
             copied: None,
         };
@@ -488,7 +497,10 @@ impl Track {
         let (since, is_near) = (stranger.since, stranger.is_near);
         // Files are read through once for each change, and once more when they have settled.
         // While the file itself cannot be read, nothing tells its copy from a generation.
-        if (stranger.is_examined && !is_quiet) || stranger.is_settled || self.failing.contains(&sibling.base) {
+        if ((stranger.is_examined || stranger.is_broken) && !is_quiet)
+            || stranger.is_settled
+            || self.failing.contains(&sibling.base)
+        {
             return Ok(());
         }
         let is_waiting = |content: &Beginning| self.judged_of_copy(content, sibling.identity) == Some(false);
@@ -509,10 +521,14 @@ impl Track {
                 left.bytes = left.bytes.saturating_sub(archive.length);
                 self.resolve_archive(sibling, archive, is_near, is_quiet, counts)
             }
-            Ok(Packed::Broken(opened)) => {
+            Ok(Packed::Broken(archive)) => {
+                left.bytes = left.bytes.saturating_sub(archive.length);
+                if let Some(stranger) = self.strangers.get_mut(&sibling.identity) {
+                    stranger.is_broken = true;
+                }
                 if now >= since + PATIENCE {
                     tracing::warn!(path = %sibling.path.display(), "an archive that cannot be read to its end is left out");
-                    self.remember(sibling, opened, counts);
+                    self.remember(sibling, archive.file, counts);
                 }
                 Ok(())
             }

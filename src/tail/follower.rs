@@ -82,6 +82,8 @@ pub struct Follower {
     look: Look,
     /// How long the last look took.
     cost: Duration,
+    /// Whether the last look left something beside files for the next one.
+    is_cut: bool,
     caught_up: bool,
     published: Arc<Snapshot>,
     published_at: Option<Duration>,
@@ -159,6 +161,7 @@ impl Follower {
             last_read: now,
             look: Look::Full,
             cost: Duration::ZERO,
+            is_cut: false,
             caught_up: false,
             published,
             published_at: None,
@@ -315,7 +318,7 @@ impl Follower {
         self.at_present();
         self.advance(Some(Look::Full))?;
         while self.is_behind() && !enough() {
-            self.advance(None)?;
+            self.advance(self.is_cut.then_some(Look::Full))?;
         }
         self.commit(true);
         self.commits.sync(&mut self.counts);
@@ -374,7 +377,7 @@ impl Follower {
     }
 
     fn is_behind(&self) -> bool {
-        self.tracks.iter().flat_map(|track| &track.files).any(|file| file.behind)
+        self.is_cut || self.tracks.iter().flat_map(|track| &track.files).any(|file| file.behind)
     }
 
     /// Looks and reads until rotations lead to nothing new.
@@ -414,6 +417,8 @@ impl Follower {
         }
         self.tracks.iter_mut().for_each(|track| track.name_mounts(&mut self.mounts));
         self.close_surplus();
+        self.is_cut &= look != Some(Look::Full);
+        self.tracks.iter_mut().for_each(|track| self.is_cut |= std::mem::take(&mut track.is_cut));
         let is_behind = self.is_behind();
         self.caught_up |= !is_behind && self.tracks.iter().all(|track| track.is_seen);
         let mut files = self.tracks.iter().flat_map(|track| &track.files);
@@ -423,7 +428,7 @@ impl Follower {
             (false, true) => now + HOT_LOOK,
             (false, false) => self.next_look,
         };
-        if self.tracks.iter_mut().any(|track| std::mem::take(&mut track.is_cut)) {
+        if self.is_cut {
             self.counts.soil_urgently();
             (self.look, self.next_look) = (Look::Full, now);
         }

@@ -109,7 +109,7 @@ pub(super) enum Packed {
     /// Compressed, and whole.
     Whole(Archive),
     /// Compressed, and not to be read to its end, or not yet.
-    Broken(File),
+    Broken(Archive),
 }
 
 impl Packing {
@@ -140,19 +140,29 @@ pub(super) fn beginning(file: &File) -> io::Result<Beginning> {
     Ok(Beginning::new(0, bytes))
 }
 
+/// How much was unpacked, in bytes, also where it could not be read to its end.
+struct Unpacked(u64);
+
+impl io::Write for Unpacked {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 impl Packed {
     /// Reads a file through, by its content and not by its name, if it is compressed.
     pub(super) fn open(file: File) -> io::Result<Packed> {
         let Some(packing) = Packing::of(&file)? else { return Ok(Packed::Plain(file)) };
+        let mut unpacked = Unpacked(0);
         let mut archive = Archive { file, packing, length: 0 };
-        let length = archive.content().and_then(|mut content| io::copy(&mut content, &mut io::sink()));
-        Ok(match length {
-            Ok(length) => {
-                archive.length = length;
-                Packed::Whole(archive)
-            }
-            Err(_) => Packed::Broken(archive.file),
-        })
+        let read = archive.content().and_then(|mut content| io::copy(&mut content, &mut unpacked));
+        archive.length = unpacked.0;
+        Ok(if read.is_ok() { Packed::Whole(archive) } else { Packed::Broken(archive) })
     }
 }
 

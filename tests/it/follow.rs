@@ -546,6 +546,31 @@ fn many_archives_are_unpacked_one_budget_after_the_other() {
 }
 
 #[test]
+fn what_waits_for_its_turn_among_many_archives_is_not_given_up() {
+    let mut rig = Rig::new("*.log");
+    let names = ["a", "b", "c", "d"];
+    names.iter().for_each(|name| rig.write(&format!("{name}.log"), 1));
+    rig.start();
+    rig.kill();
+    // 9 MiB each: a look unpacks one.
+    let filler = "INFO nothing happened in the whole of this quiet hour of the night\n".repeat(140_000);
+    for name in names {
+        let log = rig.path(&format!("{name}.log"));
+        append(&log, &filler);
+        rig.write(&format!("{name}.log"), 1);
+        gzip(&log, &rig.path(&format!("{name}.log-1.gz")));
+    }
+    rig.start();
+    // On a slow machine each look takes long.
+    for _ in 0..names.len() {
+        rig.clock.by(Duration::from_secs(6));
+        rig.wake();
+    }
+    rig.pass(LONG);
+    assert_eq!((rig.errors(), rig.tally().lost_bytes), (8, 0));
+}
+
+#[test]
 fn without_any_event_the_passes_find_everything() {
     let mut rig = Rig::new("*.log");
     rig.start();
