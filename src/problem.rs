@@ -57,7 +57,7 @@ impl Problem {
 impl Problem {
     /// The line and the column, in characters, both counted from one.
     pub fn position(&self) -> (usize, usize) {
-        let before = self.text.get(..self.span.start).unwrap_or(&self.text);
+        let before = self.text.split_at(character(&self.text, self.span.start)).0;
         let line = before.rsplit('\n').next().unwrap_or_default();
         (before.matches('\n').count() + 1, line.chars().count() + 1)
     }
@@ -65,8 +65,9 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let end = self.span.end.clamp(self.span.start.min(self.text.len()), self.text.len());
-        let span = self.span.start.min(end)..end;
+        // A parser counts bytes: what it says may lie inside a character.
+        let start = character(&self.text, self.span.start);
+        let span = start..character(&self.text, self.span.end).max(start);
         let snippet = Snippet::source(&*self.text)
             .line_start(1)
             .path(escape(&self.path))
@@ -77,6 +78,11 @@ impl fmt::Display for Problem {
         }
         f.write_str(&Renderer::plain().render(&[group]))
     }
+}
+
+/// Where the character begins that holds the byte at `index`; the end of the text for what lies past it.
+fn character(text: &str, index: usize) -> usize {
+    (0..=index.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default()
 }
 
 /// The one of `known` that a misspelt word most likely meant.
@@ -124,6 +130,18 @@ mod tests {
         assert!(shown.contains("lissen = 1"), "{shown}");
         assert!(shown.contains("^^^^^^"), "{shown}");
         assert!(shown.contains("did you mean `listen`?"), "{shown}");
+    }
+
+    #[test]
+    fn shows_a_place_inside_a_character() {
+        let problem = |span| Problem { path: "x".into(), span, text: "a = ƪ".into(), message: "m".into(), help: None };
+        for start in 0..9 {
+            for end in 0..9 {
+                let problem = problem(start..end);
+                assert!(problem.to_string().contains("x:1:"), "{problem}");
+                assert!(problem.position().0 == 1, "{problem}");
+            }
+        }
     }
 
     #[test]
