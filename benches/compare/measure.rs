@@ -1,6 +1,7 @@
 //! Runs whole commands, alone and in pairs, and takes the operating system's account of them.
 
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -59,8 +60,11 @@ impl Tool {
     fn run(&self) -> anyhow::Result<(f64, u64)> {
         let mut command = self.command()?;
         let start = Instant::now();
+        // Into a pipe: GNU grep stops at the first match where its output goes to `/dev/null`.
         let mut child =
-            command.stdout(Stdio::null()).spawn().with_context(|| format!("cannot run {}", self.program))?;
+            command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot run {}", self.program))?;
+        let printed = child.stdout.take().context("the output is piped")?;
+        let drain = std::thread::spawn(move || io::copy(&mut { printed }, &mut io::sink()));
         let status = format!("/proc/{}/status", child.id());
         let mut peak = 0;
         // A thread that asks would be fairer to no one: the peak is read while it runs, and the time is the wait's.
@@ -75,6 +79,9 @@ impl Tool {
         child.wait()?;
         let seconds = start.elapsed().as_secs_f64();
         watcher.thread().unpark();
+        if let Ok(drained) = drain.join() {
+            drained?;
+        }
         Ok((seconds, watcher.join().unwrap_or_default()))
     }
 }
