@@ -178,7 +178,7 @@ impl Counts {
 }
 
 impl Minute {
-    /// Counts a report; `excerpt` where a rule speaks of its code. Gives what [`cost`](Minute::cost) grew by.
+    /// Counts a report; `excerpt` where a rule speaks of its code. Gives by how many bytes its cost grew.
     pub fn add(&mut self, report: &Report<'_>, excerpt: Option<&Arc<Excerpt>>) -> usize {
         let [_, counted, ..] = COSTS;
         let before = self.counts.0.len();
