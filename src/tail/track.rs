@@ -328,7 +328,8 @@ impl Track {
             }
             let opened = file::open_same(path, identity)?;
             let file = &mut self.files[known];
-            if if file.file.is_some() { file.matches(&opened)? } else { file.take_up(opened)? } {
+            let is_it = if file.file.is_some() { file.matches(&opened)? } else { file.take_up(opened)? };
+            if is_it {
                 (file.known.path, file.known.place) = (path.to_owned(), Place::Followed);
                 file.known.resolved = std::fs::canonicalize(path)?;
                 self.listing.watch(directory_of(&file.known.resolved));

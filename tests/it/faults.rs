@@ -51,10 +51,15 @@ fn a_process_that_ends_at_any_operation_of_its_state_counts_exactly_after_a_rest
 struct Mounted(PathBuf);
 
 impl Mounted {
-    /// `None` where this process may not mount.
+    /// `None` where this process may not mount, which is said, and fails where nothing may be left out.
     fn new(arguments: &[&str], point: &Path) -> Option<Mounted> {
-        let ran = Command::new("mount").args(arguments).arg(point).output().ok()?;
-        ran.status.success().then(|| Mounted(point.to_owned()))
+        let ran = Command::new("mount").args(arguments).arg(point).output().unwrap();
+        if !ran.status.success() {
+            assert!(std::env::var_os("CI").is_none(), "cannot mount: {}", String::from_utf8_lossy(&ran.stderr));
+            println!("skipped: this process may not mount");
+            return None;
+        }
+        Some(Mounted(point.to_owned()))
     }
 }
 
@@ -142,11 +147,13 @@ fn the_deadline_of_the_drain_is_said_where_it_won() {
     while !said.contains("http://") {
         assert_ne!(stderr.read_line(&mut said).unwrap(), 0, "{said}");
     }
-    // More than one turn reads.
+    // More than one turn reads, and written while it stands still: the end is asked for before the first turn is over.
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
     let line = "INFO nothing happened in the whole of this quiet hour of the night\n";
     append(&log, &line.repeat(1_000_000));
     append(&log, "ERROR ConnectionError (31005): lost\n");
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
     stderr.read_to_string(&mut said).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0), "{said}");
     assert!(said.contains("the time to drain was over"), "{said}");
