@@ -1,5 +1,6 @@
 //! Twilio's full dictionary, `twilio-error-codes.json`: one object for each code, its texts in Markdown.
 
+use memchr::memmem;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -23,27 +24,37 @@ struct Written {
 pub(super) fn read(file: &File<'_>, value: &Value) -> Result<Vec<Described>, Problems> {
     let mut problems = Vec::new();
     let mut described = Vec::new();
-    // The parser keeps no places: the object is found again by its code.
-    let place = |number: i64| {
-        let at = file.text.find(&format!("{number},")).or_else(|| file.text.find(&number.to_string()));
-        at.map_or(0..1, |at| at..at + number.to_string().len())
+    // The parser keeps no places: an object is found again by its code, behind the one before it.
+    let mut passed = 0;
+    let mut place = |number: i64| {
+        let digits = number.to_string();
+        let (_, rest) = file.text.split_at(passed);
+        let is_field = |at: &usize| {
+            let before = rest.get(..*at).and_then(|before| before.trim_end().strip_suffix(':'));
+            before.is_some_and(|before| before.trim_end().ends_with(r#""code""#))
+        };
+        let Some(at) = memmem::find_iter(rest.as_bytes(), digits.as_bytes()).find(is_field) else { return 0..1 };
+        let span = passed + at..passed + at + digits.len();
+        passed = span.end;
+        span
     };
     for (index, object) in value.as_array().into_iter().flatten().enumerate() {
         let written = match Written::deserialize(object) {
             Ok(written) => written,
             Err(error) => {
-                let span = object.get("code").and_then(Value::as_i64).map_or(0..1, place);
+                let span = object.get("code").and_then(Value::as_i64).map_or(0..1, &mut place);
                 let message = format!("object {}: {error}", index + 1);
                 problems.push(file.problem(span, message, "take the file as Twilio publishes it"));
                 continue;
             }
         };
         let text = |field: Option<String>| field.unwrap_or_default().trim().to_owned();
-        match file.code(written.code, place(written.code)) {
+        let span = place(written.code);
+        match file.code(written.code, span.clone()) {
             Err(problem) => problems.push(problem),
             Ok(code) => described.push(Described {
                 category: None,
-                span: place(written.code),
+                span,
                 entry: Entry {
                     code,
                     category: Category::General,

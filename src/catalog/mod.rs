@@ -428,6 +428,12 @@ mod tests {
     }
 
     #[test]
+    fn a_refused_object_is_shown_where_it_stands() {
+        let text = "[{\"code\": 11200, \"message\": \"as \\\"code: 123, but\"},\n {\"code\": 123, \"message\": \"x\"}]";
+        check_refused(text, &["my.file:2:11"]);
+    }
+
+    #[test]
     fn layers_the_full_dictionary() {
         let mut catalog = Catalog::embedded();
         let text = r#"[
