@@ -5,16 +5,16 @@
 //! what else the record holds.
 //!
 //! All `before` patterns are one automaton that runs backwards from the number and stops as soon as none of
-//! them can match: a number in the wrong place costs a few steps, whatever the number of rules. (Those that only speak
-//! of catalogued numbers are a second one, which few numbers meet.) All `after` patterns are another, which runs
-//! forwards. They are parsed pattern by pattern and compiled together: a start takes a quarter of what a regex for
-//! each pattern took.
+//! them can match: a number in the wrong place costs a few steps, whatever the number of rules. All `after` patterns
+//! are another, which runs forwards. They are parsed pattern by pattern and compiled together: a start takes a quarter
+//! of what a regex for each pattern took.
 
 mod compile;
 mod judge;
+mod set;
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use regex::bytes::Regex;
 use regex_automata::hybrid::dfa::DFA;
@@ -22,6 +22,7 @@ use serde::Deserialize;
 
 use self::compile::Builder;
 pub(super) use self::judge::{Judge, Outlook};
+use self::set::RuleSet;
 use super::numbers::numbers;
 use crate::problem::Problems;
 
@@ -30,16 +31,18 @@ use crate::problem::Problems;
 pub struct Rules {
     all: Vec<Rule>,
     evidence: Vec<Evidence>,
-    /// What stands before a number, by the rules that speak of any.
-    any: Automaton,
-    /// The same by the rules that speak of catalogued ones only.
-    catalogued: Automaton,
+    /// What stands before a number.
+    before: Automaton,
+    /// What stands behind it.
+    after: Automaton,
     /// Rules that say nothing about what stands before.
-    anywhere: Vec<u16>,
-    /// Whether one of those accepts numbers that the catalogue lacks.
-    accepts_anywhere: bool,
-    /// What stands behind a number.
-    followed: Automaton,
+    anywhere: RuleSet,
+    /// Rules that say nothing about what stands behind: the number must end there.
+    unfollowed: RuleSet,
+    /// Rules that speak of any number.
+    any: RuleSet,
+    /// Rules that accept any number.
+    accept_any: RuleSet,
     /// By byte: whether a rule may accept an uncatalogued number that this byte follows.
     followers: Box<[bool; 256]>,
 }
@@ -90,7 +93,17 @@ enum Side {
 #[derive(Clone, Debug)]
 struct Evidence {
     name: String,
-    pattern: Regex,
+    /// With its parts filled in; it was parsed.
+    pattern: String,
+    /// Made for the first record that is searched for it: few logs meet all of it.
+    compiled: OnceLock<Regex>,
+}
+
+impl Evidence {
+    fn regex(&self) -> &Regex {
+        let compile = || byte_regex(&self.pattern).unwrap_or_else(|error| panic!("{} was parsed: {error}", self.name));
+        self.compiled.get_or_init(compile)
+    }
 }
 
 /// What several rules want on one side of a number.
@@ -150,7 +163,7 @@ impl Rules {
             let automaton = Automaton::of(&sides, Side::Before, |other| other == index)?;
             let mut cache = automaton.dfa.create_cache();
             let look = |(line, at): (&[u8], usize)| match &rule.before {
-                Some(_) => at - automaton.run_back(&mut cache, line, at, &mut Vec::new()).unwrap_or(0),
+                Some(_) => at - automaton.run_back(&mut cache, line, at, |_| ()).unwrap_or(0),
                 None if rule.any && rule.verdict == Verdict::Accept => judge::REACH,
                 None => 0,
             };
@@ -183,8 +196,8 @@ impl Rules {
         }
         found.retain(|(_, place)| !place.is_empty());
         for &index in &rule.has {
-            let Evidence { name, pattern } = &self.evidence[index];
-            found.extend(pattern.find(text).map(|place| (name.as_str(), place.range())));
+            let evidence = &self.evidence[index];
+            found.extend(evidence.regex().find(text).map(|place| (evidence.name.as_str(), place.range())));
         }
         found
     }
@@ -197,5 +210,5 @@ impl Rules {
 
 /// Patterns are over bytes and ignore case.
 fn byte_regex(pattern: &str) -> Result<Regex, regex::Error> {
-    regex::bytes::RegexBuilder::new(pattern).unicode(false).case_insensitive(true).build()
+    regex::bytes::RegexBuilder::new(pattern).unicode(false).case_insensitive(true).size_limit(usize::MAX).build()
 }

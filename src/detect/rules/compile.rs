@@ -2,19 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use regex::bytes::Regex;
 use regex_automata::MatchKind;
 use regex_automata::hybrid::dfa::DFA;
 use regex_automata::nfa::thompson::{self, WhichCaptures};
 use regex_automata::util::syntax;
-use regex_syntax::hir::Hir;
+use regex_syntax::hir::{Hir, HirKind, Repetition};
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::judge::{after_number, may_be_bounded};
-use super::{Automaton, Evidence, Rule, Rules, RulesError, Side, Verdict, byte_regex};
+use super::{Automaton, Evidence, Rule, RuleSet, Rules, RulesError, Side, Verdict};
 use crate::problem::{Problem, Problems, suggestion};
 
 /// A file of rules as it was written.
@@ -63,7 +62,7 @@ enum Scope {
 #[derive(Default)]
 pub(super) struct Builder {
     problems: Vec<Problem>,
-    parts: BTreeMap<String, String>,
+    parts: BTreeMap<String, (String, Hir)>,
     evidence: Vec<Evidence>,
     all: Vec<Rule>,
     /// What stands beside the number, by rule.
@@ -86,17 +85,15 @@ impl Sides {
 
 impl Rules {
     fn of(all: Vec<Rule>, sides: &[Sides], evidence: Vec<Evidence>) -> Result<Rules, RulesError> {
-        let any = Automaton::of(sides, Side::Before, |index| all[index].any)?;
-        let catalogued = Automaton::of(sides, Side::Before, |index| !all[index].any)?;
-        let anywhere = |index: &u16| all[usize::from(*index)].before.is_none();
-        let anywhere: Vec<u16> = (0..all.len() as u16).filter(anywhere).collect();
-        let accepts_anywhere = anywhere.iter().any(|index| {
-            let rule = &all[usize::from(*index)];
-            rule.any && rule.verdict == Verdict::Accept
-        });
-        let followed = Automaton::of(sides, Side::After, |_| true)?;
+        let before = Automaton::of(sides, Side::Before, |_| true)?;
+        let after = Automaton::of(sides, Side::After, |_| true)?;
         let followers = followers(&all, sides)?;
-        Ok(Rules { all, evidence, any, catalogued, anywhere, accepts_anywhere, followed, followers })
+        let those = |wanted: &dyn Fn(&Rule) -> bool| RuleSet::of(all.iter().map(wanted));
+        let anywhere = those(&|rule| rule.before.is_none());
+        let unfollowed = those(&|rule| rule.after.is_none());
+        let any = those(&|rule| rule.any);
+        let accept_any = those(&|rule| rule.any && rule.verdict == Verdict::Accept);
+        Ok(Rules { all, evidence, before, after, anywhere, unfollowed, any, accept_any, followers })
     }
 }
 
@@ -149,16 +146,16 @@ impl Builder {
             let mut parts: Vec<_> = file.part.iter().collect();
             parts.sort_by_key(|(_, pattern)| pattern.span().start);
             for (name, pattern) in parts {
-                let filled = self.fill(path, text, pattern);
-                self.parts.insert(name.clone(), filled);
+                if let Some(part) = self.pattern(path, text, pattern) {
+                    self.parts.insert(name.clone(), part);
+                }
             }
         }
         for (path, text, file) in files.iter().rev() {
             for (name, pattern) in &file.evidence {
-                let filled = self.fill(path, text, pattern);
-                if let Some(pattern) = self.regex(path, text, pattern.span(), &filled) {
+                if let Some((pattern, _)) = self.pattern(path, text, pattern) {
                     self.evidence.retain(|evidence| evidence.name != *name);
-                    self.evidence.push(Evidence { name: name.clone(), pattern });
+                    self.evidence.push(Evidence { name: name.clone(), pattern, compiled: OnceLock::new() });
                 }
             }
         }
@@ -200,8 +197,9 @@ impl Builder {
                 self.report(path, text, list.span(), message, "examples are the rule's tests: give some both ways");
             }
         }
-        let (before, parsed_before) = self.pattern(path, text, rule.before.as_ref()).unzip();
-        let (after, parsed_after) = self.pattern(path, text, rule.after.as_ref()).unzip();
+        let mut side = |pattern: &Option<_>| self.pattern(path, text, pattern.as_ref()?);
+        let (before, parsed_before) = side(&rule.before).unzip();
+        let (after, parsed_after) = side(&rule.after).unzip();
         self.sides.push(Sides { before: parsed_before, after: parsed_after });
         let has = self.named(path, text, &rule.has);
         let lacks = self.named(path, text, &rule.lacks);
@@ -241,75 +239,57 @@ impl Builder {
         found
     }
 
-    /// The pattern with each `{part}` replaced by what it stands for.
-    fn fill(&mut self, path: &Arc<str>, text: &Arc<str>, pattern: &Spanned<String>) -> String {
+    /// A pattern with each `{part}` replaced by what it stands for, as a text and parsed.
+    fn pattern(&mut self, path: &Arc<str>, text: &Arc<str>, pattern: &Spanned<String>) -> Option<(String, Hir)> {
         let mut filled = String::new();
+        // With a group in place of each part, which is parsed once however often it is used.
+        let mut outline = String::new();
+        let mut parts = Vec::new();
         let mut rest = pattern.get_ref().as_str();
         while let Some((before, tail)) = rest.split_once('{') {
-            filled.push_str(before);
-            match tail.split_once('}') {
-                Some((name, tail))
-                    if name.starts_with(|c: char| c.is_ascii_lowercase()) && !before.ends_with("\\x") =>
-                {
-                    match self.parts.get(name) {
-                        Some(part) => {
-                            filled.push_str("(?:");
-                            filled.push_str(part);
-                            filled.push(')');
-                        }
-                        None => {
-                            let known = self.parts.keys().map(String::as_str);
-                            let help = match suggestion(name, known) {
-                                Some(near) => format!("did you mean `{{{near}}}`?"),
-                                None => "define it under [part], above where it is used".to_owned(),
-                            };
-                            self.report(path, text, pattern.span(), format!("no part is called `{name}`"), &help);
-                        }
-                    }
-                    rest = tail;
-                }
-                _ => {
-                    filled.push('{');
-                    rest = tail;
-                }
+            let name = tail
+                .split_once('}')
+                .filter(|(name, _)| name.starts_with(|c: char| c.is_ascii_lowercase()) && !before.ends_with("\\x"));
+            for text in [&mut filled, &mut outline] {
+                text.push_str(before);
             }
+            let Some((name, after)) = name else {
+                filled.push('{');
+                outline.push('{');
+                rest = tail;
+                continue;
+            };
+            let Some((part, parsed)) = self.parts.get(name) else {
+                let help = match suggestion(name, self.parts.keys().map(String::as_str)) {
+                    Some(near) => format!("did you mean `{{{near}}}`?"),
+                    None => "define it under [part], above where it is used".to_owned(),
+                };
+                self.report(path, text, pattern.span(), format!("no part is called `{name}`"), &help);
+                return None;
+            };
+            filled.extend(["(?:", part, ")"]);
+            outline.push_str(&format!("(?P<part{}>_)", parts.len()));
+            parts.push(parsed);
+            rest = after;
         }
         filled.push_str(rest);
-        filled
-    }
-
-    fn regex(&mut self, path: &Arc<str>, text: &Arc<str>, span: Range<usize>, pattern: &str) -> Option<Regex> {
-        match byte_regex(pattern) {
-            Ok(regex) => Some(regex),
-            Err(error) => {
-                self.unusable(path, text, span, &error);
-                None
-            }
-        }
-    }
-
-    /// A pattern of the automata, which report no places: each is parsed alone.
-    fn pattern(
-        &mut self,
-        path: &Arc<str>,
-        text: &Arc<str>,
-        pattern: Option<&Spanned<String>>,
-    ) -> Option<(String, Hir)> {
-        let filled = self.fill(path, text, pattern?);
-        match parse(&filled) {
+        outline.push_str(rest);
+        // Flags of a pattern reach into the parts in it: those are parsed where they stand.
+        let parsed = if parts.is_empty() || sets_flags(pattern.get_ref()) {
+            parse(&filled)
+        } else {
+            parse(&outline).map(|outline| with_parts(outline, &parts))
+        };
+        match parsed {
             Ok(parsed) => Some((filled, parsed)),
             Err(error) => {
-                self.unusable(path, text, pattern?.span(), &error);
+                let reason = error.to_string();
+                let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+                let help = "patterns have the syntax of https://docs.rs/regex, over bytes, ignoring case";
+                self.report(path, text, pattern.span(), format!("the pattern cannot be used: {reason}"), help);
                 None
             }
         }
-    }
-
-    fn unusable(&mut self, path: &Arc<str>, text: &Arc<str>, span: Range<usize>, error: &dyn std::fmt::Display) {
-        let reason = error.to_string();
-        let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        let help = "patterns have the syntax of https://docs.rs/regex, over bytes, ignoring case";
-        self.report(path, text, span, format!("the pattern cannot be used: {reason}"), help);
     }
 
     fn report(&mut self, path: &Arc<str>, text: &Arc<str>, span: Range<usize>, message: String, help: &str) {
@@ -327,6 +307,38 @@ impl Builder {
 fn parse(pattern: &str) -> Result<Hir, Box<regex_syntax::Error>> {
     syntax::parse_with(pattern, &syntax::Config::new().unicode(false).utf8(false).case_insensitive(true))
         .map_err(Box::new)
+}
+
+/// Whether a pattern switches anything on or off for a part of itself.
+fn sets_flags(pattern: &str) -> bool {
+    pattern.match_indices("(?").any(|(at, _)| !matches!(pattern.as_bytes().get(at + 2), Some(b':' | b'P' | b'<')))
+}
+
+/// A pattern's outline with the parts in the places of their groups; no other group is kept.
+fn with_parts(outline: Hir, parts: &[&Hir]) -> Hir {
+    if outline.properties().explicit_captures_len() == 0 {
+        return outline;
+    }
+    let all = |hirs: Vec<Hir>| hirs.into_iter().map(|hir| with_parts(hir, parts)).collect();
+    match outline.into_kind() {
+        HirKind::Capture(capture) => {
+            let number = capture.name.as_deref().and_then(|name| name.strip_prefix("part")?.parse().ok());
+            match number.and_then(|number: usize| parts.get(number)) {
+                Some(part) => Hir::clone(part),
+                None => with_parts(*capture.sub, parts),
+            }
+        }
+        HirKind::Repetition(repeated) => {
+            let sub = Box::new(with_parts(*repeated.sub, parts));
+            Hir::repetition(Repetition { sub, ..repeated })
+        }
+        HirKind::Concat(hirs) => Hir::concat(all(hirs)),
+        HirKind::Alternation(hirs) => Hir::alternation(all(hirs)),
+        HirKind::Empty => Hir::empty(),
+        HirKind::Literal(literal) => Hir::literal(literal.0),
+        HirKind::Class(class) => Hir::class(class),
+        HirKind::Look(look) => Hir::look(look),
+    }
 }
 
 /// One automaton of several patterns that finds all that match where it is run; no search, no captures.

@@ -8,7 +8,7 @@ use regex_automata::hybrid::LazyStateID;
 use regex_automata::hybrid::dfa::Cache;
 use regex_automata::util::start;
 
-use super::{Automaton, Rules, Side, Verdict};
+use super::{Automaton, RuleSet, Rules, Side, Verdict};
 use crate::catalog::Entry;
 
 /// How far before a number its context reaches, in bytes.
@@ -26,9 +26,8 @@ const ASSUMED: &str = "twilio";
 /// What one thread needs to run the rules: lazily built automata and what is known of the record at hand.
 #[derive(Debug)]
 pub(crate) struct Judge {
-    any: Cache,
-    catalogued: Cache,
-    followed: Cache,
+    before_states: Cache,
+    after_states: Cache,
     before: Before,
     after: After,
     /// Each where [`place_of`] says.
@@ -53,11 +52,10 @@ struct Hopeless {
 struct Before {
     /// Where the number stands in memory; 0 for none.
     place: usize,
-    is_catalogued: bool,
-    /// How far back the automata ran before they died; `None` where one came to the text's start.
+    /// How far back the automaton ran before it died; `None` where it came to the text's start.
     reach: Option<usize>,
-    /// Rules whose `before` matches, ascending.
-    rules: Vec<u16>,
+    /// Rules that ask for nothing else there.
+    rules: RuleSet,
 }
 
 /// What the rules say of the text behind one number.
@@ -65,8 +63,8 @@ struct Before {
 struct After {
     /// Where that text stands in memory, and its length; (0, 0) for none.
     place: (usize, usize),
-    /// Rules whose `after` matches.
-    rules: Vec<u16>,
+    /// Rules that ask for nothing else there.
+    rules: RuleSet,
 }
 
 /// How much of a record has been searched for one piece of evidence.
@@ -96,9 +94,8 @@ impl Judge {
         let mut hopeless = Box::new([Hopeless::default(); HOPELESS]);
         hopeless[place_of(0)].text = (1..).find(|text| place_of(*text) != place_of(0)).unwrap_or_default();
         Judge {
-            any: rules.any.dfa.create_cache(),
-            catalogued: rules.catalogued.dfa.create_cache(),
-            followed: rules.followed.dfa.create_cache(),
+            before_states: rules.before.dfa.create_cache(),
+            after_states: rules.after.dfa.create_cache(),
             before: Before::default(),
             after: After::default(),
             hopeless,
@@ -144,39 +141,19 @@ impl Judge {
         {
             return !hopeless.crosses || text_start() + hopeless.seen <= at;
         }
-        let Some(died) = self.dies_before(rules, block, at) else { return false };
-        let seen = &block[died..at];
+        self.look_before(rules, block, at);
+        let Some(reach) = self.before.reach else { return false };
+        if !self.before.rules.is_disjoint(&rules.accept_any) {
+            return false;
+        }
+        let seen = &block[at - reach..at];
         let crosses = seen.iter().any(|byte| matches!(byte, b'\n' | b' ' | b'>' | b'"'));
         if let Some(text) = text
             && seen.len() <= size_of_val(&text)
         {
             self.hopeless[place_of(text)] = Hopeless { text, seen: seen.len(), crosses };
         }
-        !crosses || text_start() <= died
-    }
-
-    /// Where the rules that speak of any number stop looking for what stands before one, if none that accepts matches
-    /// by then.
-    fn dies_before(&mut self, rules: &Rules, block: &[u8], at: usize) -> Option<usize> {
-        if rules.accepts_anywhere {
-            return None;
-        }
-        let (automaton, cache) = (&rules.any, &mut self.any);
-        let low = at.saturating_sub(REACH);
-        let mut state = automaton.start(cache, block, at)?;
-        for (before, &byte) in block[low..at].iter().enumerate().rev() {
-            state = automaton.dfa.next_state(cache, state, byte).ok()?;
-            if state.is_tagged() {
-                if state.is_dead() {
-                    return Some(low + before);
-                }
-                let accepts = |rule: u16| rules.all[usize::from(rule)].verdict == Verdict::Accept;
-                if state.is_match() && automaton.matches(cache, state).any(accepts) {
-                    return None;
-                }
-            }
-        }
-        None
+        !crosses || text_start() + reach <= at
     }
 
     /// Looks at a number's line alone. What stands before `start` in it is its wrapping, which may have to be
@@ -189,23 +166,18 @@ impl Judge {
         number: &Range<usize>,
         entry: Option<&Entry>,
     ) -> Outlook {
-        let died = self.look_before(rules, line, number.start, entry.is_some());
-        let died = died.is_some_and(|at| at >= start);
+        self.look_before(rules, line, number.start);
         let surroundings = Surroundings::of(line, number, entry);
         self.look_after(rules, surroundings.after);
-        let accepts = |rule: &u16| {
-            let rule = *rule as usize;
-            rules.all[rule].verdict == Verdict::Accept && self.fits(rules, rule, &surroundings)
-        };
-        if self.before.rules.iter().any(accepts) || rules.anywhere.iter().any(accepts) {
+        let accepts = |rule: usize| rules.all[rule].verdict == Verdict::Accept;
+        if fitting(rules, &self.before, &self.after, &surroundings).any(accepts) {
             return Outlook::Possible;
         }
-        if !died {
+        if self.before.reach.is_none_or(|reach| number.start - reach < start) {
             return Outlook::Unclear;
         }
         // Only rules that reject are left: the first in their order decides, unless it asks for evidence.
-        let mut rejects = merged(&self.before.rules, &rules.anywhere);
-        match rejects.find(|&rule| self.fits(rules, rule, &surroundings)) {
+        match fitting(rules, &self.before, &self.after, &surroundings).next() {
             Some(rule) if !rules.all[rule].has.is_empty() || !rules.all[rule].lacks.is_empty() => Outlook::Unclear,
             rule => Outlook::Nothing(rule),
         }
@@ -221,86 +193,72 @@ impl Judge {
         entry: Option<&Entry>,
     ) -> Option<usize> {
         let text = &text[..length];
-        self.look_before(rules, text, number.start, entry.is_some());
+        self.look_before(rules, text, number.start);
         let surroundings = Surroundings::of(text, &number, entry);
         self.look_after(rules, surroundings.after);
-        let found = std::mem::take(&mut self.before.rules);
-        let decided = merged(&found, &rules.anywhere).find(|&index| {
+        let Judge { before, after, known, .. } = self;
+        fitting(rules, before, after, &surroundings).find(|&index| {
             let rule = &rules.all[index];
-            self.fits(rules, index, &surroundings)
-                && rule.has.iter().all(|&evidence| self.holds(rules, evidence, text))
-                && !rule.lacks.iter().any(|&evidence| self.holds(rules, evidence, text))
-        });
-        self.before.rules = found;
-        decided
+            rule.has.iter().all(|&evidence| holds(rules, known, evidence, text))
+                && !rule.lacks.iter().any(|&evidence| holds(rules, known, evidence, text))
+        })
     }
 
-    /// Brings `before` up to a number; where the last of the automata died, `None` where one came to the text's start.
-    fn look_before(&mut self, rules: &Rules, text: &[u8], at: usize, is_catalogued: bool) -> Option<usize> {
-        let before = &mut self.before;
+    /// Brings `before` up to a number.
+    fn look_before(&mut self, rules: &Rules, text: &[u8], at: usize) {
+        let Judge { before, before_states, .. } = self;
         let place = text[at..].as_ptr().addr();
-        let is_same = before.place == place && before.is_catalogued == is_catalogued;
         // What stopped before this text's start would stop in it again.
-        if !is_same || before.reach.is_none_or(|reach| reach > at || reach == REACH) {
-            before.rules.clear();
-            let mut died = rules.any.run_back(&mut self.any, text, at, &mut before.rules);
-            if is_catalogued {
-                let other = rules.catalogued.run_back(&mut self.catalogued, text, at, &mut before.rules);
-                died = died.and_then(|died| Some(died.min(other?)));
-            }
-            before.rules.sort_unstable();
-            before.rules.dedup();
-            (before.place, before.is_catalogued, before.reach) = (place, is_catalogued, died.map(|died| at - died));
+        if before.place != place || before.reach.is_none_or(|reach| reach > at || reach == REACH) {
+            before.rules.copy(&rules.anywhere);
+            let died = rules.before.run_back(before_states, text, at, |rule| before.rules.insert(rule));
+            (before.place, before.reach) = (place, died.map(|died| at - died));
         }
-        before.reach.map(|reach| at - reach)
     }
 
     /// Brings `after` up to what stands behind a number.
     fn look_after(&mut self, rules: &Rules, text: &[u8]) {
+        let Judge { after, after_states, .. } = self;
         let place = (text.as_ptr().addr(), text.len());
-        if self.after.place != place {
-            self.after.place = place;
-            self.after.rules.clear();
-            rules.followed.run_on(&mut self.followed, text, &mut self.after.rules);
-        }
-    }
-
-    /// Whether what stands beside the number is what the rule asks for, its `before` aside.
-    fn fits(&self, rules: &Rules, index: usize, surroundings: &Surroundings<'_>) -> bool {
-        let rule = &rules.all[index];
-        if !rule.any && surroundings.entry.is_none() {
-            return false;
-        }
-        let after = if rule.after.is_some() {
-            self.after.rules.contains(&(index as u16))
-        } else {
-            is_bounded(surroundings.after)
-        };
-        after
-            && match (rule.name, surroundings.entry) {
-                (None, _) => true,
-                (Some(_), None) => false,
-                (Some(Side::After), Some(entry)) => named_after(surroundings.after, entry),
-                (Some(Side::Before), Some(entry)) => named_before(surroundings.before, entry),
+        if after.place != place {
+            after.place = place;
+            after.rules.copy(&rules.unfollowed);
+            if !is_bounded(text) {
+                after.rules.clear();
             }
+            rules.after.run_on(after_states, text, |rule| after.rules.insert(rule));
+        }
     }
+}
 
-    fn holds(&mut self, rules: &Rules, evidence: usize, text: &[u8]) -> bool {
-        let known = &mut self.known[evidence];
-        if known.present != 0 && known.present <= text.len() {
-            return true;
-        }
-        if text.len() <= known.absent {
-            return false;
-        }
-        let held = rules.evidence[evidence].pattern.is_match(text);
-        if held {
-            known.present = text.len()
-        } else {
-            known.absent = text.len()
-        }
-        held
+/// The rules that match a number by what stands beside it, ascending.
+fn fitting<'a>(
+    rules: &'a Rules,
+    before: &'a Before,
+    after: &'a After,
+    surroundings: &'a Surroundings<'a>,
+) -> impl Iterator<Item = usize> {
+    let scope = if surroundings.entry.is_some() { &before.rules } else { &rules.any };
+    let is_named = |rule: &usize| surroundings.are_named(rules.all[*rule].name);
+    RuleSet::common([&before.rules, &after.rules, scope]).filter(is_named)
+}
+
+/// Whether a record holds a piece of evidence, by what is known of it.
+fn holds(rules: &Rules, known: &mut [Known], evidence: usize, text: &[u8]) -> bool {
+    let known = &mut known[evidence];
+    if known.present != 0 && known.present <= text.len() {
+        return true;
     }
+    if text.len() <= known.absent {
+        return false;
+    }
+    let held = rules.evidence[evidence].regex().is_match(text);
+    if held {
+        known.present = text.len()
+    } else {
+        known.absent = text.len()
+    }
+    held
 }
 
 #[cfg(test)]
@@ -322,24 +280,18 @@ impl Rules {
         let surroundings = Surroundings::of(text, &number, entry);
         let low = number.start.saturating_sub(REACH);
         let mut followed = Vec::new();
-        self.followed.run_on(&mut self.followed.dfa.create_cache(), surroundings.after, &mut followed);
+        self.after.run_on(&mut self.after.dfa.create_cache(), surroundings.after, |rule| followed.push(rule));
         self.all.iter().zip(patterns).enumerate().position(|(index, (rule, before))| {
             let is_followed = match &rule.after {
-                Some(_) => followed.contains(&(index as u16)),
+                Some(_) => followed.contains(&index),
                 None => is_bounded(surroundings.after),
-            };
-            let is_named = match (rule.name, entry) {
-                (None, _) => true,
-                (Some(_), None) => false,
-                (Some(Side::After), Some(entry)) => named_after(surroundings.after, entry),
-                (Some(Side::Before), Some(entry)) => named_before(surroundings.before, entry),
             };
             (rule.any || entry.is_some())
                 && before.as_ref().is_none_or(|before| before.find_at(&text[..number.end], low).is_some())
                 && is_followed
-                && is_named
-                && rule.has.iter().all(|&evidence| self.evidence[evidence].pattern.is_match(text))
-                && !rule.lacks.iter().any(|&evidence| self.evidence[evidence].pattern.is_match(text))
+                && surroundings.are_named(rule.name)
+                && rule.has.iter().all(|&evidence| self.evidence[evidence].regex().is_match(text))
+                && !rule.lacks.iter().any(|&evidence| self.evidence[evidence].regex().is_match(text))
         })
     }
 }
@@ -351,62 +303,70 @@ impl Automaton {
         self.dfa.start_state(cache, &start).ok()
     }
 
-    /// The rules that match in this state.
-    fn matches(&self, cache: &Cache, state: LazyStateID) -> impl Iterator<Item = u16> {
-        (0..self.dfa.match_len(cache, state))
-            .map(move |index| self.rules[self.dfa.match_pattern(cache, state, index).as_usize()])
-    }
-
-    /// Runs backwards from `at`, collecting the rules that match; where it died, so that nothing before that
-    /// place could add to them, or `None` where it came to the text's start.
+    /// Runs backwards from `at`, telling the rules that match; where it died, so that nothing before that place
+    /// could add to them, or `None` where it came to the text's start.
     ///
     /// An automaton whose lazily built states outgrow their memory starts over; past its limit the number is
     /// decided as if nothing matched, which the limit in the builder is large enough to rule out.
-    pub(super) fn run_back(&self, cache: &mut Cache, text: &[u8], at: usize, found: &mut Vec<u16>) -> Option<usize> {
+    pub(super) fn run_back(&self, cache: &mut Cache, text: &[u8], at: usize, on: impl FnMut(usize)) -> Option<usize> {
         let low = at.saturating_sub(REACH);
-        let Some(mut state) = self.start(cache, text, at) else { return Some(at) };
-        for (before, &byte) in text[low..at].iter().enumerate().rev() {
-            let Ok(next) = self.dfa.next_state(cache, state, byte) else { return Some(low + before) };
+        let Some(state) = self.start(cache, text, at) else { return Some(at) };
+        let steps = text[low..at].iter().rev().copied();
+        match self.run(cache, state, steps, low.checked_sub(1).map(|before| text[before]), on) {
+            Some(steps) => Some(at - steps),
+            None if low > 0 => Some(low),
+            None => None,
+        }
+    }
+
+    /// Runs forwards from behind a number, telling the rules that match.
+    fn run_on(&self, cache: &mut Cache, text: &[u8], on: impl FnMut(usize)) {
+        if let Ok(state) = self.dfa.start_state(cache, &after_number()) {
+            self.run(cache, state, text.iter().copied(), None, on);
+        }
+    }
+
+    /// Runs over bytes; after how many of them it died, or `None` where it came to their end, where `next` follows.
+    #[inline]
+    fn run(
+        &self,
+        cache: &mut Cache,
+        mut state: LazyStateID,
+        bytes: impl Iterator<Item = u8>,
+        next: Option<u8>,
+        mut on: impl FnMut(usize),
+    ) -> Option<usize> {
+        let mut tell = |cache: &Cache, state| {
+            for index in 0..self.dfa.match_len(cache, state) {
+                on(usize::from(self.rules[self.dfa.match_pattern(cache, state, index).as_usize()]));
+            }
+        };
+        let mut told = None;
+        for (step, byte) in bytes.enumerate() {
+            let Ok(next) = self.dfa.next_state(cache, state, byte) else { return Some(step + 1) };
             state = next;
             if state.is_tagged() {
                 if state.is_match() {
-                    found.extend(self.matches(cache, state));
+                    // A pattern that begins with a repetition matches in one state many times in a row.
+                    if told != Some(state) {
+                        tell(cache, state);
+                        told = Some(state);
+                    }
                 } else if state.is_dead() || state.is_quit() {
-                    return Some(low + before);
+                    return Some(step + 1);
                 }
             }
         }
-        let last = match low.checked_sub(1) {
-            Some(before) => self.dfa.next_state(cache, state, text[before]),
+        let last = match next {
+            Some(byte) => self.dfa.next_state(cache, state, byte),
             None => self.dfa.next_eoi_state(cache, state),
         };
         if let Ok(state) = last
             && state.is_match()
         {
-            found.extend(self.matches(cache, state));
+            tell(cache, state);
         }
-        if low > 0 { Some(low) } else { None }
-    }
-
-    /// Runs forwards from behind a number, collecting the rules that match.
-    fn run_on(&self, cache: &mut Cache, text: &[u8], found: &mut Vec<u16>) {
-        let Ok(mut state) = self.dfa.start_state(cache, &after_number()) else { return };
-        for &byte in text {
-            let Ok(next) = self.dfa.next_state(cache, state, byte) else { return };
-            state = next;
-            if state.is_tagged() {
-                if state.is_match() {
-                    found.extend(self.matches(cache, state));
-                } else if state.is_dead() || state.is_quit() {
-                    return;
-                }
-            }
-        }
-        if let Ok(state) = self.dfa.next_eoi_state(cache, state)
-            && state.is_match()
-        {
-            found.extend(self.matches(cache, state));
-        }
+        None
     }
 }
 
@@ -425,6 +385,16 @@ impl<'a> Surroundings<'a> {
         let before = &before[memrchr(b'\n', before).map_or(0, |at| at + 1)..];
         Surroundings { before, after, entry }
     }
+
+    /// Whether the catalogue's name of the code stands where a rule wants it.
+    fn are_named(&self, side: Option<Side>) -> bool {
+        match (side, self.entry) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(Side::After), Some(entry)) => named_after(self.after, entry),
+            (Some(Side::Before), Some(entry)) => named_before(self.before, entry),
+        }
+    }
 }
 
 /// Where a text is remembered among the hopeless ones.
@@ -437,19 +407,6 @@ fn place_of(text: u128) -> usize {
 /// Where a pattern for what stands behind a number starts: as if the text began there, so that `^` and `\b` hold.
 pub(super) fn after_number() -> start::Config {
     start::Config::new().anchored(Anchored::Yes).look_behind(None)
-}
-
-/// The rules of two ascending lists, ascending.
-fn merged(some: &[u16], others: &[u16]) -> impl Iterator<Item = usize> {
-    let (mut some, mut others) = (some.iter().copied().peekable(), others.iter().copied().peekable());
-    std::iter::from_fn(move || {
-        let first = match (some.peek(), others.peek()) {
-            (Some(one), Some(other)) if other < one => others.next(),
-            (Some(_), _) => some.next(),
-            (None, _) => others.next(),
-        };
-        first.map(usize::from)
-    })
 }
 
 /// Whether a number ends where it seems to: not as a part of a word, a larger number, a range, a path or a share.
