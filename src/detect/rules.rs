@@ -14,13 +14,14 @@ mod judge;
 mod set;
 
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use regex::bytes::Regex;
 use regex_automata::hybrid::dfa::DFA;
 use serde::Deserialize;
 
 use self::compile::Builder;
+use self::judge::States;
 pub(super) use self::judge::{Judge, Outlook};
 use self::set::RuleSet;
 use super::numbers::numbers;
@@ -45,6 +46,8 @@ pub struct Rules {
     accept_any: RuleSet,
     /// By byte: whether a rule may accept an uncatalogued number that this byte follows.
     followers: Box<[bool; 256]>,
+    /// Lent to scanners, a block at a time.
+    idle: Mutex<Vec<States>>,
 }
 
 /// One rule.
@@ -140,6 +143,10 @@ impl Rules {
             files.iter().map(|(path, text)| (path.as_str().into(), text.as_str().into())).collect();
         sources.push(("rules/detect.toml".into(), include_str!("../../rules/detect.toml").into()));
         Builder::default().build(&sources)
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<States>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Every rule, in the order in which they are tried.

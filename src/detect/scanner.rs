@@ -47,11 +47,10 @@ pub struct Scanner {
 
 impl Scanner {
     pub(super) fn new(detector: Detector, reading: Reading) -> Scanner {
-        let judge = Judge::new(&detector.rules);
         Scanner {
             detector,
             reading,
-            judge,
+            judge: Judge::default(),
             text: Vec::new(),
             starts: Vec::new(),
             rejected: Vec::new(),
@@ -68,8 +67,19 @@ impl Scanner {
     /// `block` begins at `cursor.head` and holds everything read since. Decisions of one record come in the
     /// order of its numbers. Any bytes are valid. A block of [`Scanner::block_need`] bytes always moves the cursor.
     pub fn scan(&mut self, block: &[u8], cursor: &mut Cursor, end: End, on: &mut impl FnMut(Decision<'_>)) -> Scanned {
+        let scanned = self.scan_block(block, cursor, end, on);
+        self.judge.end_block(&self.detector.rules);
+        scanned
+    }
+
+    fn scan_block(
+        &mut self,
+        block: &[u8],
+        cursor: &mut Cursor,
+        end: End,
+        on: &mut impl FnMut(Decision<'_>),
+    ) -> Scanned {
         let mut scanned = Scanned::default();
-        self.judge.forget_place();
         let base = cursor.head;
         let mut fresh = (cursor.offset - base) as usize;
         let mut floor = 0;
@@ -111,7 +121,6 @@ impl Scanner {
     /// Each number of a record, and the rule that decides about it once the whole record is known.
     pub fn decisions(&mut self, record: &[u8]) -> Vec<(Range<usize>, Code, Option<usize>)> {
         let rules = &self.detector.rules;
-        self.judge.forget_place();
         self.judge.begin_record(self.reading.assume == Assume::Twilio, rules);
         let mut decisions = Vec::new();
         for number in numbers(record, 0) {
@@ -120,6 +129,7 @@ impl Scanner {
             let rule = self.judge.decide(rules, record, record.len(), number.clone(), entry);
             decisions.push((number, code, rule));
         }
+        self.judge.end_block(rules);
         decisions
     }
 

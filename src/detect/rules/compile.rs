@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use regex_automata::MatchKind;
 use regex_automata::hybrid::dfa::DFA;
@@ -93,7 +93,18 @@ impl Rules {
         let unfollowed = those(&|rule| rule.after.is_none());
         let any = those(&|rule| rule.any);
         let accept_any = those(&|rule| rule.any && rule.verdict == Verdict::Accept);
-        Ok(Rules { all, evidence, before, after, anywhere, unfollowed, any, accept_any, followers })
+        Ok(Rules {
+            all,
+            evidence,
+            before,
+            after,
+            anywhere,
+            unfollowed,
+            any,
+            accept_any,
+            followers,
+            idle: Mutex::default(),
+        })
     }
 }
 

@@ -23,17 +23,34 @@ const HOPELESS: usize = 256;
 /// The evidence that `assume = "twilio"` on a source stands for.
 const ASSUMED: &str = "twilio";
 
-/// What one thread needs to run the rules: lazily built automata and what is known of the record at hand.
-#[derive(Debug)]
+/// What the rules know while one scanner goes through its input.
+#[derive(Debug, Default)]
 pub(crate) struct Judge {
-    before_states: Cache,
-    after_states: Cache,
+    /// Lent by the rules while a block is gone through.
+    states: Option<States>,
     before: Before,
     after: After,
-    /// Each where [`place_of`] says.
-    hopeless: Box<[Hopeless; HOPELESS]>,
     /// What is known of each evidence in the record at hand.
     known: Vec<Known>,
+}
+
+/// What the rules learn of the logs that they are run over: too much for each of many scanners to have its own.
+#[derive(Debug)]
+pub(super) struct States {
+    /// The lazily built automata.
+    before: Cache,
+    after: Cache,
+    /// Each where [`place_of`] says.
+    hopeless: Box<[Hopeless; HOPELESS]>,
+}
+
+impl States {
+    fn new(rules: &Rules) -> States {
+        // No text is found where it does not belong.
+        let mut hopeless = Box::new([Hopeless::default(); HOPELESS]);
+        hopeless[place_of(0)].text = (1..).find(|text| place_of(*text) != place_of(0)).unwrap_or_default();
+        States { before: rules.before.dfa.create_cache(), after: rules.after.dfa.create_cache(), hopeless }
+    }
 }
 
 /// A text right behind which no rule accepts an uncatalogued number.
@@ -88,33 +105,25 @@ pub(crate) enum Outlook {
 }
 
 impl Judge {
-    /// The memory to run these rules with.
-    pub(crate) fn new(rules: &Rules) -> Judge {
-        // No text is found where it does not belong.
-        let mut hopeless = Box::new([Hopeless::default(); HOPELESS]);
-        hopeless[place_of(0)].text = (1..).find(|text| place_of(*text) != place_of(0)).unwrap_or_default();
-        Judge {
-            before_states: rules.before.dfa.create_cache(),
-            after_states: rules.after.dfa.create_cache(),
-            before: Before::default(),
-            after: After::default(),
-            hopeless,
-            known: vec![Known::default(); rules.evidence.len()],
-        }
-    }
-
-    /// Forgets what was known of the last record.
-    pub(crate) fn begin_record(&mut self, assume_twilio: bool, rules: &Rules) {
-        for (known, evidence) in self.known.iter_mut().zip(&rules.evidence) {
-            let assumed = assume_twilio && evidence.name == ASSUMED;
-            *known = Known { absent: 0, present: usize::from(assumed) };
-        }
-    }
-
     /// Forgets the last number: what stands at its place in memory may be another.
     pub(crate) fn forget_place(&mut self) {
         self.before.place = 0;
         self.after.place = (0, 0);
+    }
+
+    /// Ends a block: others may have what was lent.
+    pub(crate) fn end_block(&mut self, rules: &Rules) {
+        rules.idle().extend(self.states.take());
+        self.forget_place();
+    }
+
+    /// Forgets what was known of the last record.
+    pub(crate) fn begin_record(&mut self, assume_twilio: bool, rules: &Rules) {
+        self.known.clear();
+        self.known.extend(rules.evidence.iter().map(|evidence| {
+            let assumed = assume_twilio && evidence.name == ASSUMED;
+            Known { absent: 0, present: usize::from(assumed) }
+        }));
     }
 
     /// Whether no rule can accept an uncatalogued number at this place, whatever its record holds.
@@ -136,7 +145,7 @@ impl Judge {
         let at = number.start;
         let text = block[..at].last_chunk().map(|text| u128::from_ne_bytes(*text));
         if let Some(text) = text
-            && let hopeless = &self.hopeless[place_of(text)]
+            && let hopeless = &self.states(rules).hopeless[place_of(text)]
             && hopeless.text == text
         {
             return !hopeless.crosses || text_start() + hopeless.seen <= at;
@@ -151,9 +160,13 @@ impl Judge {
         if let Some(text) = text
             && seen.len() <= size_of_val(&text)
         {
-            self.hopeless[place_of(text)] = Hopeless { text, seen: seen.len(), crosses };
+            self.states(rules).hopeless[place_of(text)] = Hopeless { text, seen: seen.len(), crosses };
         }
         !crosses || text_start() + reach <= at
+    }
+
+    fn states(&mut self, rules: &Rules) -> &mut States {
+        self.states.get_or_insert_with(|| rules.idle().pop().unwrap_or_else(|| States::new(rules)))
     }
 
     /// Looks at a number's line alone. What stands before `start` in it is its wrapping, which may have to be
@@ -206,27 +219,28 @@ impl Judge {
 
     /// Brings `before` up to a number.
     fn look_before(&mut self, rules: &Rules, text: &[u8], at: usize) {
-        let Judge { before, before_states, .. } = self;
         let place = text[at..].as_ptr().addr();
         // What stopped before this text's start would stop in it again.
-        if before.place != place || before.reach.is_none_or(|reach| reach > at || reach == REACH) {
-            before.rules.copy(&rules.anywhere);
-            let died = rules.before.run_back(before_states, text, at, |rule| before.rules.insert(rule));
-            (before.place, before.reach) = (place, died.map(|died| at - died));
+        if self.before.place != place || self.before.reach.is_none_or(|reach| reach > at || reach == REACH) {
+            let mut found = std::mem::take(&mut self.before.rules);
+            found.copy(&rules.anywhere);
+            let states = &mut self.states(rules).before;
+            let died = rules.before.run_back(states, text, at, |rule| found.insert(rule));
+            self.before = Before { place, reach: died.map(|died| at - died), rules: found };
         }
     }
 
     /// Brings `after` up to what stands behind a number.
     fn look_after(&mut self, rules: &Rules, text: &[u8]) {
-        let Judge { after, after_states, .. } = self;
         let place = (text.as_ptr().addr(), text.len());
-        if after.place != place {
-            after.place = place;
-            after.rules.copy(&rules.unfollowed);
+        if self.after.place != place {
+            let mut found = std::mem::take(&mut self.after.rules);
+            found.copy(&rules.unfollowed);
             if !is_bounded(text) {
-                after.rules.clear();
+                found.clear();
             }
-            rules.after.run_on(after_states, text, |rule| after.rules.insert(rule));
+            rules.after.run_on(&mut self.states(rules).after, text, |rule| found.insert(rule));
+            self.after = After { place, rules: found };
         }
     }
 }
