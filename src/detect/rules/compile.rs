@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use regex_automata::MatchKind;
 use regex_automata::hybrid::dfa::DFA;
-use regex_automata::nfa::thompson::{self, WhichCaptures};
+use regex_automata::nfa::thompson::{self, BuildError, NFA, State, Transition, WhichCaptures};
+use regex_automata::util::primitives::StateID;
 use regex_automata::util::syntax;
 use regex_syntax::hir::{Hir, HirKind, Repetition};
 use serde::Deserialize;
@@ -69,17 +70,17 @@ pub(super) struct Builder {
     sides: Vec<Sides>,
 }
 
-/// The patterns of one rule, parsed.
+/// The patterns of one rule, each compiled alone: parsed, those of all rules together would take 15 MB for a moment.
 pub(super) struct Sides {
-    before: Option<Hir>,
-    after: Option<Hir>,
+    before: Option<NFA>,
+    after: Option<NFA>,
 }
 
 impl Sides {
     /// The patterns of a rule that was read before.
     pub(super) fn of(rule: &Rule) -> Sides {
-        let parsed = |pattern: &Option<String>| parse(pattern.as_ref()?).ok();
-        Sides { before: parsed(&rule.before), after: parsed(&rule.after) }
+        let side = |pattern: &Option<String>, side| nfa(&parse(pattern.as_ref()?).ok()?, side).ok();
+        Sides { before: side(&rule.before, Side::Before), after: side(&rule.after, Side::After) }
     }
 }
 
@@ -120,8 +121,15 @@ impl Automaton {
             Some((index as u16, pattern.as_ref()?))
         };
         let wanted = sides.iter().enumerate().filter(|(index, _)| wanted(*index));
-        let (rules, patterns): (Vec<u16>, Vec<&Hir>) = wanted.filter_map(pattern).unzip();
-        Ok(Automaton { dfa: dfa(&patterns, side == Side::Before)?, rules })
+        let (rules, patterns): (Vec<u16>, Vec<&NFA>) = wanted.filter_map(pattern).unzip();
+        let too_large = |error: &dyn std::fmt::Display| RulesError::TooLarge(error.to_string());
+        let nfa = union(&patterns, side).map_err(|error| too_large(&error))?;
+        // All that match where it is run are found: there is no search.
+        let dfa = DFA::builder()
+            .configure(DFA::config().match_kind(MatchKind::All).cache_capacity(8 << 20))
+            .build_from_nfa(nfa)
+            .map_err(|error| too_large(&error))?;
+        Ok(Automaton { dfa, rules })
     }
 }
 
@@ -208,10 +216,15 @@ impl Builder {
                 self.report(path, text, list.span(), message, "examples are the rule's tests: give some both ways");
             }
         }
-        let mut side = |pattern: &Option<_>| self.pattern(path, text, pattern.as_ref()?);
-        let (before, parsed_before) = side(&rule.before).unzip();
-        let (after, parsed_after) = side(&rule.after).unzip();
-        self.sides.push(Sides { before: parsed_before, after: parsed_after });
+        let mut compiled = |pattern: &Option<_>, side| {
+            let pattern = pattern.as_ref()?;
+            let (filled, parsed) = self.pattern(path, text, pattern)?;
+            let compiled = nfa(&parsed, side).map_err(|error| self.unusable(path, text, pattern, &error));
+            Some((filled, compiled.ok()?))
+        };
+        let (before, compiled_before) = compiled(&rule.before, Side::Before).unzip();
+        let (after, compiled_after) = compiled(&rule.after, Side::After).unzip();
+        self.sides.push(Sides { before: compiled_before, after: compiled_after });
         let has = self.named(path, text, &rule.has);
         let lacks = self.named(path, text, &rule.lacks);
         self.all.push(Rule {
@@ -291,16 +304,15 @@ impl Builder {
         } else {
             parse(&outline).map(|outline| with_parts(outline, &parts))
         };
-        match parsed {
-            Ok(parsed) => Some((filled, parsed)),
-            Err(error) => {
-                let reason = error.to_string();
-                let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-                let help = "patterns have the syntax of https://docs.rs/regex, over bytes, ignoring case";
-                self.report(path, text, pattern.span(), format!("the pattern cannot be used: {reason}"), help);
-                None
-            }
-        }
+        let parsed = parsed.map_err(|error| self.unusable(path, text, pattern, &error));
+        Some((filled, parsed.ok()?))
+    }
+
+    fn unusable<T>(&mut self, path: &Arc<str>, text: &Arc<str>, pattern: &Spanned<T>, error: &dyn std::fmt::Display) {
+        let reason = error.to_string();
+        let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        let help = "patterns have the syntax of https://docs.rs/regex, over bytes, ignoring case";
+        self.report(path, text, pattern.span(), format!("the pattern cannot be used: {reason}"), help);
     }
 
     fn report(&mut self, path: &Arc<str>, text: &Arc<str>, span: Range<usize>, message: String, help: &str) {
@@ -352,12 +364,45 @@ fn with_parts(outline: Hir, parts: &[&Hir]) -> Hir {
     }
 }
 
-/// One automaton of several patterns that finds all that match where it is run; no search, no captures.
-fn dfa(patterns: &[&Hir], reverse: bool) -> Result<DFA, RulesError> {
-    let thompson = thompson::Config::new().utf8(false).reverse(reverse).which_captures(WhichCaptures::None);
-    let nfa = thompson::Compiler::new().configure(thompson).build_many_from_hir(patterns);
-    DFA::builder()
-        .configure(DFA::config().match_kind(MatchKind::All).cache_capacity(8 << 20))
-        .build_from_nfa(nfa.map_err(|error| RulesError::TooLarge(error.to_string()))?)
-        .map_err(|error| RulesError::TooLarge(error.to_string()))
+/// What recognises one pattern, away from the number.
+fn nfa(pattern: &Hir, side: Side) -> Result<NFA, Box<BuildError>> {
+    let config = thompson::Config::new().utf8(false).reverse(side == Side::Before).which_captures(WhichCaptures::None);
+    thompson::Compiler::new().configure(config).build_from_hir(pattern).map_err(Box::new)
+}
+
+/// What recognises several patterns at once, where it is run.
+fn union(nfas: &[&NFA], side: Side) -> Result<NFA, Box<BuildError>> {
+    let mut builder = thompson::Builder::new();
+    builder.set_utf8(false);
+    builder.set_reverse(side == Side::Before);
+    let mut starts = Vec::new();
+    for nfa in nfas {
+        builder.start_pattern()?;
+        let start = builder.add_empty()?;
+        // The states follow in their order.
+        let at = |id: StateID| StateID::new_unchecked(start.as_usize() + 1 + id.as_usize());
+        let over = |transition: &Transition| Transition { next: at(transition.next), ..*transition };
+        for state in nfa.states() {
+            match state {
+                State::ByteRange { trans } => builder.add_range(over(trans)),
+                State::Sparse(sparse) => builder.add_sparse(sparse.transitions.iter().map(over).collect()),
+                State::Dense(dense) => {
+                    let transition = |(byte, next)| Transition { start: byte, end: byte, next };
+                    let all = (0..=u8::MAX).zip(dense.transitions.iter().copied()).map(transition);
+                    builder.add_sparse(all.filter(|all| all.next != StateID::ZERO).map(|all| over(&all)).collect())
+                }
+                State::Look { look, next } => builder.add_look(at(*next), *look),
+                State::Union { alternates } => builder.add_union(alternates.iter().copied().map(at).collect()),
+                State::BinaryUnion { alt1, alt2 } => builder.add_union(vec![at(*alt1), at(*alt2)]),
+                State::Capture { next, .. } => builder.add_union(vec![at(*next)]),
+                State::Fail => builder.add_fail(),
+                State::Match { .. } => builder.add_match(),
+            }?;
+        }
+        builder.patch(start, at(nfa.start_anchored()))?;
+        builder.finish_pattern(start)?;
+        starts.push(start);
+    }
+    let start = builder.add_union(starts)?;
+    Ok(builder.build(start, start)?)
 }
