@@ -8,17 +8,29 @@ use memchr::{memchr, memmem};
 /// Whether `line` belongs to the record of `before`, the line of the same stream right before it.
 pub(crate) fn continues(before: &[u8], line: &[u8]) -> bool {
     let line = skip_colours(line);
+    continues_by_itself(line).unwrap_or_else(|| follows(skip_colours(before), line))
+}
+
+/// Whether `line` begins a record whatever stands before it.
+pub(crate) fn begins(line: &[u8]) -> bool {
+    continues_by_itself(skip_colours(line)) == Some(false)
+}
+
+/// Whether a line continues a record, where its beginning says so.
+fn continues_by_itself(line: &[u8]) -> Option<bool> {
     match line.first() {
-        None => true,
-        Some(b'\t') => true,
-        Some(b' ') => !is_indented_head(line),
-        Some(b'\\') if line.starts_with(br"\t") => true,
-        Some(b'}' | b']' | b')') => true,
+        None => Some(true),
+        Some(b'\t') => Some(true),
+        Some(b' ') => Some(!is_indented_head(line)),
+        Some(b'\\') if line.starts_with(br"\t") => Some(true),
+        Some(b'}' | b']' | b')') => Some(true),
         // PHP's dumps open on a line of their own.
-        Some(b'(') if line.trim_ascii_end() == b"(" => true,
-        _ if CONTINUATIONS.iter().any(|start| line.starts_with(start)) => true,
-        _ if is_head(line) => false,
-        _ => follows(skip_colours(before), line),
+        Some(b'(') if line.trim_ascii_end() == b"(" => Some(true),
+        // No continuation begins like that, and most heads do.
+        Some(b'0'..=b'9' | b'[' | b'{') if is_head(line) => Some(false),
+        _ if CONTINUATIONS.iter().any(|start| line.starts_with(start)) => Some(true),
+        _ if is_head(line) => Some(false),
+        _ => None,
     }
 }
 

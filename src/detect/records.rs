@@ -6,7 +6,7 @@ use std::ops::Range;
 use memchr::{memchr, memrchr};
 
 use super::RECORD_SPAN;
-use super::joining::continues;
+use super::joining::{begins, continues};
 use super::wrapping::{Dress, trim_end, unwrap};
 
 /// Lines of other streams that may stand between two lines of one record.
@@ -171,7 +171,8 @@ impl<'a> Lines<'a> {
     /// The first line of the record that `line` belongs to, looking back to `floor` at most.
     pub(super) fn head(&self, line: Line, floor: usize) -> Line {
         let mut head = line.clone();
-        while let Some(before) = self.previous(&head, floor)
+        while !self.begins(&head)
+            && let Some(before) = self.previous(&head, floor)
             && self.joins(&before, &head)
         {
             head = before;
@@ -206,6 +207,11 @@ impl<'a> Lines<'a> {
             }
         };
         Record { lines, closed }
+    }
+
+    /// Whether a line begins a record whatever stands before it: a plain one that goes on with no runtime's part.
+    fn begins(&self, line: &Line) -> bool {
+        line.stream == 0 && !line.is_long && begins(&self.block[line.text.clone()])
     }
 
     fn joins(&self, before: &Line, line: &Line) -> bool {
