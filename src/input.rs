@@ -2,11 +2,16 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
 
 use indicatif::ProgressBar;
 
 /// How much a decompressor takes of a file at once, in bytes.
 const COMPRESSED_READ: usize = 128 << 10;
+
+/// How much is unpacked at once where that is done ahead, in bytes, and how many such blocks may wait.
+const AHEAD: (usize, usize) = (256 << 10, 4);
 
 /// How a file begins that gzip compressed.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
@@ -17,15 +22,16 @@ const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// The name of standard input among paths.
 pub const STDIN: &str = "-";
 
-/// Opens a path, or standard input for [`STDIN`]; `progress` advances by the bytes that are read of the file.
+/// Opens a path, or standard input for [`STDIN`]; `progress` advances by the bytes that are read of the file. What is
+/// compressed is unpacked on a thread of its own where it `may_run_ahead`.
 ///
 /// # Errors
 /// Those of opening and of reading the first bytes.
-pub fn open(path: &std::path::Path, progress: &ProgressBar) -> io::Result<Box<dyn Read>> {
+pub fn open(path: &std::path::Path, progress: &ProgressBar, may_run_ahead: bool) -> io::Result<Box<dyn Read>> {
     if path.as_os_str() == STDIN {
-        unpacked(progress.wrap_read(io::stdin()))
+        unpacked(progress.wrap_read(io::stdin()), may_run_ahead)
     } else {
-        unpacked(progress.wrap_read(File::open(path)?))
+        unpacked(progress.wrap_read(File::open(path)?), may_run_ahead)
     }
 }
 
@@ -37,20 +43,57 @@ pub fn is_plain(start: &[u8]) -> bool {
 /// What the input holds once unpacked. Its first bytes tell, never its name.
 ///
 /// Concatenated gzip members and zstd frames are one stream.
-///
-/// # Errors
-/// Those of reading the first bytes.
-pub fn unpacked(mut input: impl Read + 'static) -> io::Result<Box<dyn Read>> {
+fn unpacked(mut input: impl Read + Send + 'static, may_run_ahead: bool) -> io::Result<Box<dyn Read>> {
     let mut magic = Vec::with_capacity(4);
     input.by_ref().take(4).read_to_end(&mut magic)?;
     let (gzip, zstd) = (magic.starts_with(&GZIP), magic.starts_with(&ZSTD));
     let whole = Cursor::new(magic).chain(input);
     let buffered = |whole| BufReader::with_capacity(COMPRESSED_READ, whole);
-    Ok(match (gzip, zstd) {
+    let unpacking: Box<dyn Read + Send> = match (gzip, zstd) {
         (true, _) => Box::new(flate2::bufread::MultiGzDecoder::new(buffered(whole))),
         (_, true) => Box::new(zstd::Decoder::with_buffer(buffered(whole))?),
-        _ => Box::new(whole),
-    })
+        _ => return Ok(Box::new(whole)),
+    };
+    Ok(if may_run_ahead { Box::new(Ahead::of(unpacking)) } else { unpacking })
+}
+
+/// What another thread reads ahead.
+struct Ahead {
+    blocks: Receiver<io::Result<Vec<u8>>>,
+    block: Cursor<Vec<u8>>,
+}
+
+impl Ahead {
+    /// Reads on until the input ends or nobody takes what is read.
+    fn of(mut input: Box<dyn Read + Send>) -> Ahead {
+        let (size, waiting) = AHEAD;
+        let (sender, blocks) = sync_channel(waiting);
+        thread::spawn(move || {
+            loop {
+                let mut block = Vec::with_capacity(size);
+                let read = input.by_ref().take(size as u64).read_to_end(&mut block);
+                let is_over = block.is_empty() || read.is_err();
+                if sender.send(Ok(block)).is_err() {
+                    return;
+                }
+                if is_over {
+                    // Nobody may be left to hear of it.
+                    return read.err().map_or((), |error| drop(sender.send(Err(error))));
+                }
+            }
+        });
+        Ahead { blocks, block: Cursor::default() }
+    }
+}
+
+impl Read for Ahead {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.block.position() == self.block.get_ref().len() as u64 {
+            // The sender goes once it has told the end.
+            self.block = Cursor::new(self.blocks.recv().unwrap_or_else(|_| Ok(Vec::new()))?);
+        }
+        self.block.read(into)
+    }
 }
 
 #[cfg(test)]
@@ -67,9 +110,11 @@ mod tests {
 
     #[track_caller]
     fn check(stored: Vec<u8>, expected: &[u8]) {
-        let mut read = Vec::new();
-        unpacked(Cursor::new(stored)).unwrap().read_to_end(&mut read).unwrap();
-        assert_eq!(read, expected);
+        for may_run_ahead in [false, true] {
+            let mut read = Vec::new();
+            unpacked(Cursor::new(stored.clone()), may_run_ahead).unwrap().read_to_end(&mut read).unwrap();
+            assert_eq!(read, expected);
+        }
     }
 
     #[test]
@@ -89,9 +134,12 @@ mod tests {
         let text: Vec<u8> = (0..200_000u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
         for mut stored in [gz(&text), zstd::encode_all(text.as_slice(), 1).unwrap()] {
             stored.truncate(stored.len() / 2);
-            let mut read = Vec::new();
-            assert!(unpacked(Cursor::new(stored)).unwrap().read_to_end(&mut read).is_err());
-            assert!(read.len() > text.len() / 4 && text.starts_with(&read), "{}", read.len());
+            for may_run_ahead in [false, true] {
+                let mut read = Vec::new();
+                let stored = Cursor::new(stored.clone());
+                assert!(unpacked(stored, may_run_ahead).unwrap().read_to_end(&mut read).is_err());
+                assert!(read.len() > text.len() / 4 && text.starts_with(&read), "{}", read.len());
+            }
         }
     }
 }

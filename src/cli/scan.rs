@@ -301,6 +301,7 @@ impl Pass<'_> {
         let ordered = Ordered::new(out);
         let next = AtomicUsize::new(0);
         let total = Mutex::new(Sum::default());
+        let may_run_ahead = threads > self.parts.len();
         std::thread::scope(|scope| {
             for _ in 0..threads.min(self.parts.len()) {
                 scope.spawn(|| {
@@ -319,7 +320,7 @@ impl Pass<'_> {
                         let mut printed = Vec::new();
                         let found = sum.sources.entry(Arc::clone(&input.source)).or_default();
                         let before = (found.bytes, found.lines);
-                        let result = part.open(input, self.progress).and_then(|opened| {
+                        let result = part.open(input, self.progress, may_run_ahead).and_then(|opened| {
                             let found = (found, &mut sum.seen);
                             self.scan(opened, (input, part), &mut reader, found, &mut printed, |printed| {
                                 ordered.offer(index, printed)

@@ -28,13 +28,13 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// Opens the input and goes to where the part begins.
+    /// Opens the input and goes to where the part begins; `may_run_ahead` where a core has nothing else to do.
     ///
     /// # Errors
     /// Those of opening, of finding the place and of reading the first bytes.
-    pub(super) fn open(&self, input: &Input, progress: &ProgressBar) -> io::Result<Box<dyn Read>> {
+    pub(super) fn open(&self, input: &Input, progress: &ProgressBar, may_run_ahead: bool) -> io::Result<Box<dyn Read>> {
         if (self.start, self.end) == (0, None) {
-            return input::open(&input.path, progress);
+            return input::open(&input.path, progress, may_run_ahead);
         }
         let mut file = File::open(&input.path)?;
         file.seek(SeekFrom::Start(self.start))?;
