@@ -1,6 +1,7 @@
-//! Fills `docs/performance.md`: twdiag beside the tools that do a part of its work, on one generated log.
+//! Fills `docs/performance.md`: twdiag beside the tools that do a part of its work, on one generated log, and the daemon
+//! by itself; each figure beside its target.
 //!
-//! `cargo bench --bench compare` measures and writes the page; `-- --short` takes a minute and prints only. It
+//! `cargo bench --bench compare` measures and writes the page; `-- --short` takes a few minutes and prints only. It
 //! installs nothing and names what is missing. Every tool reads the same file, whose exact truth is known, and a
 //! count that differs is shown beside the tool's figure. Every ratio is of pairs run in turn, so that it holds
 //! where the machine's speed drifts.
@@ -11,6 +12,7 @@
 mod log;
 mod input;
 mod measure;
+mod targets;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -23,6 +25,7 @@ use anyhow::{Context, ensure};
 
 use log::{Log, Mix, Truth};
 use measure::{Figure, Tool, available, paired};
+use targets::Targets;
 
 /// How large a unit of a log is, in bytes: past every cache, so that repeating it helps nobody.
 const UNIT: usize = 32 << 20;
@@ -43,6 +46,8 @@ struct Bench {
     directory: PathBuf,
     twdiag: PathBuf,
     page: String,
+    targets: Targets,
+    is_short: bool,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -62,17 +67,24 @@ fn main() -> anyhow::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let directory = root.join("target/compare");
     std::fs::create_dir_all(&directory)?;
-    let mut bench = Bench { directory, twdiag: root.join("target/release/twdiag"), page: String::new() };
+    let mut bench = Bench {
+        directory,
+        twdiag: root.join("target/release/twdiag"),
+        page: String::new(),
+        targets: Targets::default(),
+        is_short: is("--short"),
+    };
     let result = bench.all(&sizes);
     std::fs::remove_dir_all(&bench.directory)?;
     result?;
+    let page = format!("{}\n{}", bench.targets.table(), bench.page);
     if is("--short") {
-        println!("\n{}", bench.page);
+        println!("\n{page}");
     } else {
         let path = root.join("docs/performance.md");
         let kept = std::fs::read_to_string(&path).unwrap_or_default();
         let rest = kept.split_once(BEGIN).map_or(kept.as_str(), |(before, _)| before);
-        std::fs::write(&path, format!("{}\n\n{BEGIN}\n\n{}", rest.trim_end(), bench.page))?;
+        std::fs::write(&path, format!("{}\n\n{BEGIN}\n\n{page}", rest.trim_end()))?;
         println!("wrote {}", path.display());
     }
     Ok(())
@@ -87,7 +99,8 @@ impl Bench {
         self.tools(sizes)?;
         self.mixes(sizes)?;
         self.compressed(sizes)?;
-        self.growth(sizes)
+        self.growth(sizes)?;
+        self.daemon()
     }
 
     /// Says it at once, and keeps it for the page.
@@ -167,93 +180,98 @@ impl Bench {
         std::fs::write(&dictionary, input::dictionary(1950))?;
         let large = self.twdiag("1", &path, &["--catalog", &dictionary.to_string_lossy()]);
         self.check(&large, &truth)?;
-        let rg = Tool::new("rg").args(["-c", "-w", "-f", &codes, &log_path]);
-        let mut others = vec![
-            ("twdiag, 1,950 codes, one thread", large, true),
-            ("twdiag, two threads", two, true),
-            ("`rg -c -w -f codes`, one thread", rg.clone().args(["--threads", "1"]), true),
-            ("`grep -c -w -F -f codes`", Tool::new("grep").args(["-c", "-w", "-F", "-f", &codes, &log_path]), false),
-            ("`wc -l`", Tool::new("wc").args(["-l", &log_path]), false),
-        ];
+        let rg = Tool::new("rg").args(["-c", "-w", "--threads", "1", "-f", &codes, &log_path]);
         let (first, _) = measure::alone(&one, RUNS)?;
         self.say(&format!("| twdiag, one thread | {} | {:.0} | | exact |", gb(&first), first.peak_mib));
-        for (name, tool, is_checked) in others.drain(..) {
+        self.targets.at_most("memory of a scan, MiB", 64.0, first.peak_mib);
+        let ours = [("twdiag, two threads", &two), ("twdiag, 1,950 codes, one thread", &large)];
+        for (name, tool) in ours {
+            let (ratio, figure) = paired(&one, tool, RUNS)?;
+            let peak = figure.peak_mib;
+            self.say(&format!("| {name} | {} | {peak:.0} | {} | exact |", gb(&figure), times(ratio)));
+        }
+        self.targets.at_most("scan with 1,950 codes, of the time with 54", 1.1, paired(&large, &one, RUNS)?.0);
+        let others = [
+            ("`rg -c -w -f codes`, one thread", rg.clone(), RUNS),
+            ("`grep -c -w -F -f codes`", Tool::new("grep").args(["-c", "-w", "-F", "-f", &codes, &log_path]), RUNS),
+            ("`wc -l`", Tool::new("wc").args(["-l", &log_path]), RUNS),
+            // These take a minute for a gigabyte.
+            ("mtail, the codes alone", self.mtail(&path)?, 3),
+            ("fluent-bit, the codes alone", self.fluent_bit(&path)?, 3),
+            ("vector, the codes alone", self.vector(&path)?, 3),
+        ];
+        for (name, tool, runs) in others {
             if !available(&tool.program) {
                 self.say(&format!("| {name} | missing | | | |"));
+                if runs < RUNS {
+                    self.targets.missing(&format!("times as fast as {}", tool.program), "at least 100", &tool.program);
+                }
                 continue;
             }
-            // What a tool counts is shown where it is to be compared.
-            let counted = match is_checked {
-                _ if name.starts_with("twdiag") => "exact".to_owned(),
-                true => {
+            let counted = match tool.program.as_str() {
+                "rg" => {
                     let lines: u64 = tool.output()?.trim().parse().context("rg -c prints a number")?;
                     if lines == truth.word_lines { "as expected".to_owned() } else { format!("{lines} lines") }
                 }
-                false => String::new(),
+                _ => String::new(),
             };
-            let (ratio, figure) = paired(&one, &tool, RUNS)?;
+            let (ratio, figure) = paired(&one, &tool, runs)?;
             let peak = figure.peak_mib;
             self.say(&format!("| {name} | {} | {peak:.0} | {} | {counted} |", gb(&figure), times(ratio)));
+            if runs < RUNS {
+                self.targets.at_least(&format!("times as fast as {}", tool.program), 100.0, 1.0 / ratio);
+            }
         }
-        self.slow(sizes)
+        if available("rg") {
+            self.targets.at_least("scan with one thread, times as fast as rg", 1.0, 1.0 / paired(&one, &rg, RUNS)?.0);
+            self.targets.at_least("scan with two threads, times as fast as rg", 1.6, 1.0 / paired(&two, &rg, RUNS)?.0);
+        } else {
+            self.targets.missing("scan with one thread, times as fast as rg", "at least 1", "rg");
+            self.targets.missing("scan with two threads, times as fast as rg", "at least 1.6", "rg");
+        }
+        self.counted(sizes)
     }
 
-    /// The tools that follow logs are slow enough for a smaller file.
-    fn slow(&mut self, sizes: &Sizes) -> anyhow::Result<()> {
+    /// What a tool counts that looks for the codes alone.
+    fn counted(&mut self, sizes: &Sizes) -> anyhow::Result<()> {
         let log = Log::new(8 << 20, Mix { hits: 100, decoys: 200 });
         let (path, truth) = self.file("small.log", &log, sizes.mixes / 8)?;
-        let one = self.twdiag("1", &path, &[]);
-        self.check(&one, &truth)?;
-        let mib = truth.bytes / MIB;
-        self.say(&format!("\n{mib} MiB, 1 % hits and 2 % decoy lines, for the tools that follow logs:\n"));
-        self.say("| command | MB/s | twdiag is | counts of 100 true ones |\n|---|---|---|---|");
-        let mb = |figure: &Figure| format!("{:.0}", truth.bytes as f64 / figure.wall / 1e6);
-        let (first, _) = measure::alone(&one, RUNS)?;
-        self.say(&format!("| twdiag, one thread | {} | | 100.0 |", mb(&first)));
-        if available("mtail") {
-            let program = self.directory.join("codes.mtail");
-            let alternatives = log::codes().iter().map(u32::to_string).collect::<Vec<_>>().join("|");
-            std::fs::write(
-                &program,
-                format!(
-                    "counter twilio_errors by code\n/\\b(?P<code>{alternatives})\\b/ {{\n  twilio_errors[$code]++\n}}\n"
-                ),
-            )?;
-            let tool = Tool::new("mtail").args([
-                "--one_shot",
-                "--one_shot_format=json",
-                "--progs",
-                &program.to_string_lossy(),
-                "--logs",
-                &path.to_string_lossy(),
-                "--logtostderr",
-            ]);
-            let found: u64 = tool
+        self.check(&self.twdiag("1", &path, &[]), &truth)?;
+        let mtail = self.mtail(&path)?;
+        if available(&mtail.program) {
+            let found: u64 = mtail
                 .output()?
                 .lines()
                 .filter_map(|line| line.trim().strip_prefix("\"Value\": "))
                 .filter_map(|value| value.trim_end_matches(',').parse::<u64>().ok())
                 .sum();
-            let (ratio, figure) = paired(&one, &tool, 3)?;
+            let percent = 100.0 * found as f64 / truth.hits as f64;
             self.say(&format!(
-                "| mtail, the codes alone | {} | {} | {:.1} |",
-                mb(&figure),
-                times(ratio),
-                100.0 * found as f64 / truth.hits as f64
+                "\nOn a log with 1 % hits and 2 % decoy lines, mtail counts {percent:.0} for 100 true ones, and twdiag 100."
             ));
-        } else {
-            self.say("| mtail | missing | | |");
-        }
-        for name in ["fluent-bit", "vector"] {
-            if !available(name) {
-                self.say(&format!("| {name} | missing | | |"));
-                continue;
-            }
-            let tool = if name == "vector" { self.vector(&path)? } else { self.fluent_bit(&path)? };
-            let (ratio, figure) = paired(&one, &tool, 3)?;
-            self.say(&format!("| {name}, the codes alone | {} | {} | |", mb(&figure), times(ratio)));
         }
         Ok(())
+    }
+
+    /// mtail goes through what is there and ends.
+    fn mtail(&self, log: &Path) -> anyhow::Result<Tool> {
+        let program = self.directory.join("codes.mtail");
+        let alternatives = log::codes().iter().map(u32::to_string).collect::<Vec<_>>().join("|");
+        std::fs::write(
+            &program,
+            format!(
+                "counter twilio_errors by code\n/\\b(?P<code>{alternatives})\\b/ {{\n  twilio_errors[$code]++\n}}\n"
+            ),
+        )?;
+        Ok(Tool::new("mtail").args([
+            "--one_shot",
+            "--one_shot_format=json",
+            "--progs",
+            &program.to_string_lossy(),
+            "--logs",
+            &log.to_string_lossy(),
+            "--logtostderr",
+        ]))
     }
 
     /// Vector reads standard input to its end.
@@ -319,6 +337,9 @@ impl Bench {
                 "missing".to_owned()
             };
             let percent = |of: u32| f64::from(of) / 100.0;
+            if hits == 2000 {
+                self.targets.at_least("scan with 20 % hits, MB/s", 300.0, truth.bytes as f64 / figure.wall / 1e6);
+            }
             self.say(&format!("| {} % | {} % | {} | {rg} |", percent(hits), percent(decoys), mb(&figure)));
         }
         Ok(())
@@ -332,6 +353,7 @@ impl Bench {
         for (tool, suffix) in [("gzip", "gz"), ("zstd", "zst")] {
             if !available(tool) {
                 self.say(&format!("| .{suffix} | `{tool}` is missing | |"));
+                self.targets.missing(&format!("scan of .{suffix}, of the time of {tool} -dc"), "at most 1.1", tool);
                 continue;
             }
             let plain = path.to_string_lossy().into_owned();
@@ -342,6 +364,7 @@ impl Bench {
             let found: serde_json::Value = serde_json::from_str(&both.output()?)?;
             ensure!(found["lines"] == truth.lines && found["records_matched"] == truth.hits, "{found}");
             let (ratio, _) = paired(&both, &Tool::new(tool).args(["-dc", &packed]), RUNS)?;
+            self.targets.at_most(&format!("scan of .{suffix}, of the time of {tool} -dc"), 1.1, ratio);
             let (figure, _) = measure::alone(&both, RUNS)?;
             let mb = truth.bytes as f64 / figure.wall / 1e6;
             self.say(&format!("| .{suffix} | {mb:.0} | {ratio:.2} |"));
@@ -408,6 +431,29 @@ impl Bench {
             std::fs::remove_dir_all(&directory)?;
         }
         self.grown("files that hold 64 MiB together", &points);
+        Ok(())
+    }
+
+    /// The daemon is measured from outside, by a program of its own.
+    fn daemon(&mut self) -> anyhow::Result<()> {
+        if !available("python3") {
+            self.targets.missing("everything of the daemon", "", "python3");
+            return Ok(());
+        }
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/follow.py");
+        let mut tool = Tool::new("python3").args([script.to_string_lossy().as_ref()]);
+        if self.is_short {
+            tool = tool.args(["--short"]);
+        }
+        for line in tool.output()?.lines() {
+            let row: serde_json::Value = serde_json::from_str(line).with_context(|| line.to_owned())?;
+            let what = row["what"].as_str().context("a row says what it is")?;
+            let (measured, limit) = (row["measured"].as_f64(), row["limit"].as_f64());
+            match (measured, limit) {
+                (Some(measured), Some(limit)) => self.targets.at_most(what, limit, measured),
+                _ => self.targets.missing(what, "", row["missing"].as_str().unwrap_or("it")),
+            }
+        }
         Ok(())
     }
 
