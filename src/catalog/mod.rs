@@ -4,6 +4,7 @@ mod dictionary;
 mod own;
 mod voice_errors;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
@@ -13,6 +14,9 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::problem::{Problem, Problems};
 use crate::record::Code;
+
+/// Codes that one sentence names.
+const NAMED: usize = 5;
 
 /// The operational category of a code: the `category` label, a closed set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -134,6 +138,23 @@ pub struct Layered {
     pub replaced: usize,
     /// Where the file and what was known disagree. The file won.
     pub conflicts: Vec<Conflict>,
+}
+
+impl Layered {
+    /// What the file and what was known disagree about, after the file's name in one sentence; `None` where they agree.
+    pub fn disagreement(&self) -> Option<String> {
+        let fields: BTreeSet<&str> = self.conflicts.iter().map(|conflict| conflict.field).collect();
+        let codes: BTreeSet<Code> = self.conflicts.iter().map(|conflict| conflict.code).collect();
+        let fields: Vec<&str> = fields.into_iter().collect();
+        let named: Vec<String> = codes.iter().take(NAMED).map(Code::to_string).collect();
+        let more = match codes.len() - named.len() {
+            0 if named.is_empty() => return None,
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let (fields, named) = (fields.join(", "), named.join(", "));
+        Some(format!("says another {fields} of {named}{more}, which holds now"))
+    }
 }
 
 /// A code that two catalogues describe differently.

@@ -194,12 +194,8 @@ impl Given {
             let Some((shown, text)) = read_named(path, is_confined, checks) else { continue };
             match catalog.layer(&shown, &text) {
                 Ok(layered) => {
-                    for conflict in layered.conflicts {
-                        let (code, field) = (conflict.code, conflict.field);
-                        checks.warn(
-                            &path.span(),
-                            format!("{shown} says another {field} of code {code}, which holds now"),
-                        );
+                    if let Some(said) = layered.disagreement() {
+                        checks.warn(&path.span(), format!("{shown} {said}"));
                     }
                 }
                 Err(wrong) => checks.add(wrong),

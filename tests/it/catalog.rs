@@ -1,6 +1,7 @@
 //! The embedded catalogue against the tables it was made from.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 
 use serde::Deserialize;
 use twdiag::catalog::{Catalog, Category};
@@ -100,4 +101,19 @@ fn lists_every_field_word_for_word() {
         let found: Row = serde_json::from_value(object).unwrap();
         assert_eq!(Some(found), rows.remove(&(code as u32)), "{code}");
     }
+}
+
+#[test]
+fn a_file_that_disagrees_is_said_once() {
+    let mut file = tempfile::NamedTempFile::with_suffix(".json").unwrap();
+    let object = |code: &u32| format!(r#"{{"code":{code},"message":"Mine","description":"Of mine."}}"#);
+    let codes: Vec<u32> = tables().into_keys().collect();
+    let objects: Vec<String> = codes.iter().map(object).collect();
+    write!(file, "[{}]", objects.join(",\n")).unwrap();
+    let path = file.path().to_str().unwrap();
+    let output = run(&["codes", "--catalog", path, "--log-format", "text"], b"");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said.lines().count(), 1, "{said}");
+    let expected = "says another causes, explanation, name, solutions of 20101, 20102, 20103, 20104, 20105 and 49 more, which holds now";
+    assert!(said.contains(path) && said.contains(expected), "{said}");
 }
