@@ -9,7 +9,7 @@ use maud::{Markup, html};
 use crate::catalog::{Catalog, Category};
 use crate::diagnose::{Finding, History};
 use crate::output::{Row, escape};
-use crate::page::{self, Explained, categories, clock, count, grouped, size};
+use crate::page::{self, Explained, affected, categories, clock, count, grouped, size};
 
 /// What a scan found.
 #[derive(Debug)]
@@ -113,9 +113,8 @@ fn timeline(scan: &Scan<'_>, sum: &dyn Fn(Category) -> u64) -> Markup {
                                 }
                             }
                             td .n data-errors=(sum(category)) { (grouped(sum(category))) }
-                            td .n data-calls=(scan.calls.get(&category).copied().unwrap_or(0)) {
-                                (grouped(scan.calls.get(&category).copied().unwrap_or(0)))
-                            }
+                            @let calls = scan.calls.get(&category).copied().unwrap_or(0);
+                            td .n data-calls=(calls) { (affected(calls, sum(category))) }
                         }
                     }
                 }

@@ -11,7 +11,7 @@ use maud::{Markup, html};
 use super::Site;
 use crate::catalog::Category;
 use crate::diagnose::{History, View};
-use crate::page::{self, Explained, categories, count, grouped, size, when};
+use crate::page::{self, Explained, affected, categories, count, grouped, size, when};
 use crate::tail::Snapshot;
 use crate::tally::Errors;
 
@@ -148,7 +148,7 @@ fn by_category(snapshot: &Snapshot) -> Markup {
                                 td .n { (grouped(sum(&hour))) }
                                 td .chart { (page::bars(&day_counts, peak(&view.day), &format!("{category}: {} in the last day", count(sum(&day_counts), "error")))) }
                                 td .n { (grouped(sum(&day_counts))) }
-                                td .n .wide { (grouped(calls)) }
+                                td .n .wide { (affected(calls, sum(&day_counts))) }
                             }
                         }
                     }

@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 pub use chart::bars;
-pub use parts::{Explained, categories, clock, count, explained, finding, grouped, record, size, when};
+pub use parts::{Explained, affected, categories, clock, count, explained, finding, grouped, record, size, when};
 
 /// How every page looks.
 const STYLE: &str = include_str!("style.css");

@@ -33,6 +33,11 @@ pub fn grouped(number: u64) -> String {
     out
 }
 
+/// How many calls errors affected; errors whose records name no call may have affected any number.
+pub fn affected(calls: u64, errors: u64) -> String {
+    if calls == 0 && errors > 0 { "not named".to_owned() } else { grouped(calls) }
+}
+
 /// A number of bytes, in a unit that is easily read.
 pub fn size(bytes: u64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"];

@@ -176,6 +176,25 @@ fn looking_at_the_page_is_no_scrape() {
     assert!(line(&page).unwrap().ends_with(" 1"), "{page}");
 }
 
+#[test]
+fn errors_that_name_no_call_are_not_said_to_have_affected_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let (log, report) = (directory.path().join("app.log"), directory.path().join("report.html"));
+    let call = format!("ERROR call CA{} failed: ConnectionError (53405)\n", "0".repeat(32));
+    std::fs::write(&log, format!("ERROR AccessTokenExpired (20104): expired\n{call}")).unwrap();
+    let log = log.to_str().unwrap();
+    let serving = Serving::start(&["--start-at", "beginning", log]);
+    serving.wait_for(2);
+    crate::program::run(&["scan", "--report", report.to_str().unwrap(), log], b"");
+    for page in [serving.get("/"), std::fs::read_to_string(&report).unwrap()] {
+        let row = |category: &str| {
+            let row = page.split(&format!("data-category=\"{category}\"")).nth(1).unwrap().split("</tr>").next();
+            row.unwrap().rsplit("</td>").nth(1).unwrap().rsplit('>').next().unwrap().to_owned()
+        };
+        assert_eq!((row("auth"), row("media"), row("limit")), ("not named".into(), "1".into(), "0".into()), "{page}");
+    }
+}
+
 /// The number after each `attribute="` of a page that follows `key="name"`.
 fn figure(page: &str, key: &str, name: &str, attribute: &str) -> u64 {
     let rest = page.split(&format!("{key}=\"{name}\"")).nth(1).unwrap_or_else(|| panic!("{key} {name}"));
