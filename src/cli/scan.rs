@@ -20,7 +20,8 @@ use serde_json::{Value, json};
 
 use super::Format;
 use crate::catalog::{Catalog, Category};
-use crate::detect::{Assume, Cursor, Decision, Detector, Encoding, End, Reading, Scanner};
+use crate::config::{Number, Size};
+use crate::detect::{Assume, Cursor, Decision, Detector, Encoding, End, LINE_LIMIT, Reading, Scanner};
 use crate::diagnose::{Report, Timeline, View};
 use crate::input;
 use crate::metrics;
@@ -57,6 +58,15 @@ pub struct Arguments {
     /// How bytes become text
     #[arg(long, value_enum, default_value_t = Encoding::Auto)]
     encoding: Encoding,
+    /// How long a line is judged as a whole, 16KiB to 16MiB [default: 1MiB]
+    #[arg(long, value_name = "SIZE", value_parser = Size::of_line)]
+    line_limit: Option<Size>,
+    /// Do not count and print this code (repeatable)
+    #[arg(long, value_name = "CODE")]
+    ignore: Vec<Number>,
+    /// Leave out what this glob matches (repeatable)
+    #[arg(long, value_name = "GLOB")]
+    exclude: Vec<glob::Pattern>,
     /// How many files to read at once [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
@@ -178,6 +188,7 @@ pub fn run(arguments: &Arguments, detector: &Detector) -> anyhow::Result<ExitCod
         inputs.add(input::STDIN, false);
     }
     let Inputs { found: mut inputs, mut unusable } = inputs;
+    inputs.retain(|input| !arguments.exclude.iter().any(|glob| input.is_matched(glob)));
     let lines = matches!(arguments.format, Format::Ndjson | Format::Csv);
     if !lines {
         // The largest first, so that no core is left alone with it. Lines come in the order of the inputs.
@@ -191,11 +202,16 @@ pub fn run(arguments: &Arguments, detector: &Detector) -> anyhow::Result<ExitCod
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     let threads = arguments.threads.map_or_else(cores, usize::from);
     // Lines come in the order of their files and with their numbers: whoever prints them reads each file in one go.
-    let parts = parts::of(&inputs, arguments.encoding, threads > 1 && !lines);
-    let pass = Pass {
-        detector,
+    let reading = Reading {
         assume: arguments.assume,
         encoding: arguments.encoding,
+        line_limit: arguments.line_limit.map_or(LINE_LIMIT, |limit| limit.0),
+    };
+    let parts = parts::of(&inputs, reading, threads > 1 && !lines);
+    let pass = Pass {
+        detector,
+        reading,
+        ignored: &arguments.ignore.iter().map(|number| number.0).collect(),
         format: arguments.format,
         redacted: !arguments.no_redact,
         typed: arguments.findings,
@@ -275,8 +291,9 @@ pub fn run(arguments: &Arguments, detector: &Detector) -> anyhow::Result<ExitCod
 /// One run over all inputs: what its threads share.
 struct Pass<'a> {
     detector: &'a Detector,
-    assume: Assume,
-    encoding: Encoding,
+    reading: Reading,
+    /// Codes that count for nothing.
+    ignored: &'a BTreeSet<Code>,
     format: Format,
     redacted: bool,
     /// Whether matches stand among other objects.
@@ -305,11 +322,7 @@ impl Pass<'_> {
         std::thread::scope(|scope| {
             for _ in 0..threads.min(self.parts.len()) {
                 scope.spawn(|| {
-                    let scanner = self.detector.scanner_for(Reading {
-                        assume: self.assume,
-                        encoding: self.encoding,
-                        ..Reading::default()
-                    });
+                    let scanner = self.detector.scanner_for(self.reading);
                     let mut reader = Reader { scanner, block: Block::new() };
                     let seen = self.diagnosed.then(|| Timeline::new(Arc::clone(self.detector.findings())));
                     let mut sum = Sum { seen, ..Sum::default() };
@@ -359,7 +372,7 @@ impl Pass<'_> {
         let mut cursor = Cursor { head: part.start, offset: part.start, ..Cursor::default() };
         block.clear();
         let mut place = Place::default();
-        let mut encoding = self.encoding;
+        let mut encoding = self.reading.encoding;
         // The heads of records that were counted and may still report further codes.
         let mut heads = BTreeSet::new();
         loop {
@@ -373,6 +386,7 @@ impl Pass<'_> {
             }
             let scanned = scanner.scan_as(encoding, held, &mut cursor, end, &mut |decision| match decision {
                 Decision::Rejected(rule) => *found.rejected.entry(rule).or_default() += 1,
+                Decision::Accepted(matched) if self.ignored.contains(&matched.code) => {}
                 Decision::Accepted(matched) => {
                     found.records += u64::from(heads.insert(matched.record));
                     let time = matched.time(&self.now).map(|time| time.at);

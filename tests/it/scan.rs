@@ -222,3 +222,32 @@ fn a_page_lists_codes_that_the_catalogue_lacks_as_such() {
         ]
     );
 }
+
+#[test]
+fn what_holds_for_a_source_can_be_said_of_a_scan() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name).display().to_string();
+    let long = format!("ERROR Twilio error 31005: lost {}\n", "x".repeat(20_000));
+    std::fs::write(at("a.log"), long).unwrap();
+    std::fs::write(at("debug.log"), "ERROR Twilio error 53405: no media\n").unwrap();
+    let codes = |arguments: &[&str]| {
+        let mut all = vec!["scan", "--format", "json"];
+        all.extend(arguments);
+        let found: Value = serde_json::from_str(&stdout(&run(&all, b"31005: Twilio error 31005\n"))).unwrap();
+        let codes = found["codes"].as_array().unwrap().iter().map(|code| code["code"].as_u64().unwrap());
+        (found["files"].as_u64().unwrap(), codes.collect::<Vec<_>>())
+    };
+    let (all, one) = (at(""), at("a.log"));
+    assert_eq!(codes(&[&all]), (2, vec![31005, 53405]));
+    assert_eq!(codes(&["--ignore", "31005", &all]), (2, vec![53405]));
+    assert_eq!(codes(&["--exclude", "*/debug*", &all]), (1, vec![31005]));
+    assert_eq!(codes(&["--exclude", "*", "-"]), (1, vec![31005]), "standard input has no name");
+    let truncated = |limit: &str| {
+        let page = at("page.prom");
+        assert!(run(&["scan", "--line-limit", limit, "--textfile", &page, &one], b"").status.success());
+        let page = std::fs::read_to_string(&page).unwrap();
+        let line = page.lines().find(|line| line.starts_with("twdiag_truncated_lines_total")).unwrap().to_owned();
+        line.rsplit(' ').next().unwrap().to_owned()
+    };
+    assert_eq!((truncated("16KiB").as_str(), truncated("32KiB").as_str()), ("1", "0"));
+}

@@ -25,6 +25,13 @@ pub(super) struct Input {
     pub(super) place: usize,
 }
 
+impl Input {
+    /// Whether a glob matches it; standard input has no name.
+    pub(super) fn is_matched(&self, glob: &glob::Pattern) -> bool {
+        self.path != Path::new(STDIN) && glob.matches_path(&self.path)
+    }
+}
+
 impl Inputs {
     /// Adds what an argument stands for: standard input, a file, a directory's files, or a glob's.
     pub(super) fn add(&mut self, argument: &str, recursive: bool) {

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use indicatif::ProgressBar;
 
 use super::inputs::Input;
-use crate::detect::{Encoding, LINE_LIMIT, first_cut};
+use crate::detect::{Reading, first_cut};
 use crate::input;
 
 /// About how long a part is, in bytes: long enough that opening it costs nothing, and short enough that the last ones
@@ -44,11 +44,11 @@ impl Part {
 }
 
 /// The parts of the inputs, in the order of the inputs.
-pub(super) fn of(inputs: &[Input], encoding: Encoding, is_split: bool) -> Vec<Part> {
+pub(super) fn of(inputs: &[Input], reading: Reading, is_split: bool) -> Vec<Part> {
     let mut parts = Vec::new();
     for (input, of) in inputs.iter().enumerate() {
         // What cannot be read here is said when it is scanned.
-        let cuts = if is_split && of.size > 2 * PART { cuts(of, encoding).unwrap_or_default() } else { Vec::new() };
+        let cuts = if is_split && of.size > 2 * PART { cuts(of, reading).unwrap_or_default() } else { Vec::new() };
         let mut start = 0;
         for cut in cuts {
             parts.push(Part { input, start, end: Some(cut) });
@@ -60,13 +60,13 @@ pub(super) fn of(inputs: &[Input], encoding: Encoding, is_split: bool) -> Vec<Pa
 }
 
 /// Where a file of log lines can be cut, ascending; nowhere where a unit of text is more than a byte.
-fn cuts(input: &Input, encoding: Encoding) -> io::Result<Vec<u64>> {
+fn cuts(input: &Input, reading: Reading) -> io::Result<Vec<u64>> {
     let file = File::open(&input.path)?;
     let mut piece = vec![0; SEARCH[1]];
     let read = file.read_at(&mut piece[..4], 0)?;
     let mut cuts: Vec<u64> = Vec::new();
     let start = &piece[..read];
-    if !file.metadata()?.is_file() || !input::is_plain(start) || encoding.of(start).unit() > 1 {
+    if !file.metadata()?.is_file() || !input::is_plain(start) || reading.encoding.of(start).unit() > 1 {
         return Ok(cuts);
     }
     for place in (1..input.size / PART).map(|part| part * PART) {
@@ -75,7 +75,7 @@ fn cuts(input: &Input, encoding: Encoding) -> io::Result<Vec<u64>> {
         }
         for length in SEARCH {
             let read = file.read_at(&mut piece[..length], place)?;
-            if let Some(cut) = first_cut(&piece[..read], LINE_LIMIT) {
+            if let Some(cut) = first_cut(&piece[..read], reading.line_limit) {
                 cuts.push(place + cut as u64);
                 break;
             }
