@@ -5,6 +5,7 @@ pub mod codes;
 pub mod doctor;
 pub mod follow;
 pub mod healthcheck;
+pub mod man;
 pub mod scan;
 pub mod state;
 pub mod why;
@@ -180,7 +181,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
         Some(Command::Man) => {
-            clap_mangen::Man::new(Arguments::command()).render(&mut std::io::stdout())?;
+            man::render(&Arguments::command(), &mut std::io::stdout())?;
             return Ok(ExitCode::SUCCESS);
         }
         Some(command) => command,

@@ -88,6 +88,15 @@ fn options_that_hold_for_all_stand_anywhere() {
 }
 
 #[test]
+fn the_manual_page_tells_of_every_command() {
+    let page = stdout(&run(&["man"], b""));
+    for part in ["TWDIAG SCAN", "fail\\-on", "TWDIAG CHECK", "TWDIAG STATE FORGET", "start\\-at"] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    assert!(!page.contains("(1)"), "it names no page that is not there: {page}");
+}
+
+#[test]
 fn a_code_has_the_category_that_it_is_given() {
     let line = b"ERROR ConnectionError (31005): lost\n";
     let output = run(&["--listen", "none", "--output", "json", "--category", "31005=media"], line);
