@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use super::follow;
 use crate::config::{self, Config, Given};
 use crate::detect::{Assume, Detector, Rule};
 use crate::diagnose;
@@ -24,12 +25,15 @@ const SAMPLE: [&str; 4] = [
     "{\"level\":\"info\",\"time\":\"2026-01-01T00:00:00Z\",\"pid\":31005,\"msg\":\"order stored\",\"order\":53405,\"elapsed\":20104,\"host\":\"box9\",\"service\":\"orders\",\"tags\":[\"a\",\"b\"]}",
 ];
 
-/// What to say of it.
+/// What to say of it, and what would be followed.
 #[derive(Debug, clap::Args)]
+#[group(id = "check")]
 pub struct Arguments {
     /// Print the configuration as it is in effect, every key with its value
     #[arg(long)]
     pub print: bool,
+    #[command(flatten)]
+    pub(super) follow: follow::Arguments,
 }
 
 /// Looks at what the configuration names, and runs every rule's examples; or prints what is in effect.

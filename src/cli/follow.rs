@@ -17,6 +17,7 @@ use crate::tail::StartAt;
 
 /// What to follow, and how to report it.
 #[derive(Clone, Debug, clap::Args)]
+#[group(id = "follow")]
 pub struct Arguments {
     /// Files, directories (their files) and globs to follow; `-` or nothing for standard input
     #[arg(value_name = "PATH|GLOB|-")]
@@ -85,8 +86,9 @@ pub struct Arguments {
 /// # Errors
 /// A configuration that cannot be used, a taken port, no input, and those of standard output.
 pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<ExitCode> {
-    let given = global.given()?;
-    let has_source = !given.written.source.is_empty() || !arguments.paths.is_empty();
+    let given = global.given();
+    // Whether a file that cannot be used names a source is not known: what is wrong with it is said.
+    let has_source = !given.written.source.is_empty() || !arguments.paths.is_empty() || !given.problems().is_empty();
     if !has_source && io::stdin().is_terminal() {
         super::Arguments::command().print_help()?;
         return Ok(ExitCode::from(2));
@@ -99,7 +101,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<ExitCode> {
     config.warn();
     let may_move = global.config.is_none() && arguments.listen.is_none() && config.reads_only_stdin();
     let (arguments, global) = (arguments.clone(), global.clone());
-    let again = Arc::new(move || arguments.over(global.given()?).build());
+    let again = Arc::new(move || arguments.over(global.given()).build());
     app::run(config, if may_move { Port::NextFree } else { Port::Fixed }, log, again)
 }
 

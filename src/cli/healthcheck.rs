@@ -14,6 +14,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{AlertDescription, ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
 
 use crate::config::{Given, Listen};
+use crate::problem::Problem;
 
 /// How long the answer may take, in all. Container runtimes give up after 30 seconds unless told otherwise.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -30,7 +31,7 @@ pub struct Arguments {
 /// Asks; exit code 1 where the answer is no, or none.
 ///
 /// # Errors
-/// A URL that cannot be asked, a configuration that cannot be read or serves no page, and those of standard error.
+/// A URL that cannot be asked, a configuration that serves no page, and those of standard error.
 pub fn run(arguments: &Arguments, given: &Given) -> anyhow::Result<ExitCode> {
     let urls = match &arguments.url {
         Some(url) => vec![url.clone()],
@@ -44,14 +45,16 @@ pub fn run(arguments: &Arguments, given: &Given) -> anyhow::Result<ExitCode> {
             Err(error) => said.push(format!("{url} does not answer: {error}")),
         }
     }
+    // It may be why: what could not be read may have said where.
+    said.extend(given.problems().iter().map(Problem::to_string));
     for said in said {
         writeln!(anstream::stderr(), "twdiag: {said}")?;
     }
     Ok(ExitCode::from(1))
 }
 
-/// Where the configuration says that the page is. One behind a web configuration is encrypted or not: whichever answers
-/// lives, whatever that file says by now.
+/// Where the configuration says that the page is. Whatever became of that file since: a process that keeps what it had
+/// lives. One behind a web configuration is encrypted or not: whichever answers lives.
 fn configured(given: &Given) -> anyhow::Result<Vec<Uri>> {
     let Listen::At(mut address) = given.written.listen else {
         bail!("the configuration serves no page (listen = \"none\"): nothing can be asked");

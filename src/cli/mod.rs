@@ -21,7 +21,6 @@ use toml::Spanned;
 use crate::config::Given;
 use crate::logging::{self, Log};
 use crate::output::escape;
-use crate::problem::Problems;
 
 /// Finds, explains and counts the Twilio error codes that logs report.
 #[derive(Debug, Parser)]
@@ -62,8 +61,8 @@ pub struct Global {
 
 impl Global {
     /// What the configuration file says, with these options over it.
-    fn given(&self) -> Result<Given, Problems> {
-        let mut given = Given::read(self.config.as_deref())?;
+    fn given(&self) -> Given {
+        let mut given = Given::read(self.config.as_deref());
         for file in &self.catalog {
             let file = given.typed("--catalog", &file.display().to_string(), file.clone());
             given.written.catalog.push(file);
@@ -86,7 +85,7 @@ impl Global {
         if let Some(format) = self.log_format {
             given.written.log_format = format;
         }
-        Ok(given)
+        given
     }
 }
 
@@ -174,7 +173,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         None => return follow::run(&arguments.follow, &arguments.global),
         // Asked every few seconds: no rules are compiled for it.
         Some(Command::Healthcheck(healthcheck)) => {
-            return healthcheck::run(&healthcheck, &Given::read(arguments.global.config.as_deref())?);
+            return healthcheck::run(&healthcheck, &Given::read(arguments.global.config.as_deref()));
         }
         Some(Command::Completions { shell }) => {
             clap_complete::generate(shell, &mut Arguments::command(), "twdiag", &mut std::io::stdout());
@@ -186,8 +185,12 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         Some(command) => command,
     };
-    let given = arguments.global.given()?;
-    let printed = matches!(&command, Command::Check(check) if check.print).then(|| given.clone());
+    let mut given = arguments.global.given();
+    let mut printed = None;
+    if let Command::Check(check) = &command {
+        given = check.follow.over(given);
+        printed = check.print.then(|| given.clone());
+    }
     let config = given.build()?;
     Log::start(&config.log.0, config.log.1)?;
     config.warn();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 
 use super::Texts;
-use super::written::{Source, Written};
+use super::written::{Source, Written, holds};
 use crate::catalog::{Catalog, Category};
 use crate::input::STDIN;
 use crate::problem::{Problem, Problems, suggestion};
@@ -26,19 +26,22 @@ const EMPTY: &str = "a path is empty";
 /// Collects what is wrong.
 pub(super) struct Checks<'a> {
     texts: &'a Texts,
+    /// What was wrong already, before values are held against one another.
+    read: &'a [Problem],
     problems: Vec<Problem>,
     warnings: Vec<Problem>,
     absent: Vec<Problem>,
 }
 
 impl<'a> Checks<'a> {
-    pub(super) fn new(texts: &'a Texts) -> Checks<'a> {
-        Checks { texts, problems: Vec::new(), warnings: Vec::new(), absent: Vec::new() }
+    pub(super) fn new(texts: &'a Texts, read: &'a [Problem]) -> Checks<'a> {
+        Checks { texts, read, problems: Vec::new(), warnings: Vec::new(), absent: Vec::new() }
     }
 
     /// Everything that is wrong, what should only be known, and paths that stand for nothing yet. What is wrong comes in
     /// the order of its places, file by file.
     pub(super) fn found(mut self) -> (Vec<Problem>, Vec<Problem>, Vec<Problem>) {
+        self.problems.splice(0..0, self.read.iter().cloned());
         let mut files: Vec<String> = Vec::new();
         for problem in &self.problems {
             if !files.contains(&problem.path) {
@@ -56,8 +59,12 @@ impl<'a> Checks<'a> {
         self.problems.extend(new);
     }
 
+    /// Something that is wrong at a place, unless that comes of what was wrong there already.
     pub(super) fn wrong(&mut self, place: &Range<usize>, message: String, help: &str) {
-        self.problems.push(self.texts.problem(place.clone(), message, Some(help.to_owned())));
+        let problem = self.texts.problem(place.clone(), message, Some(help.to_owned()));
+        if !self.read.iter().any(|read| read.path == problem.path && holds(&problem.span, &read.span)) {
+            self.problems.push(problem);
+        }
     }
 
     pub(super) fn warn(&mut self, place: &Range<usize>, message: String) {
@@ -190,7 +197,7 @@ impl<'a> Checks<'a> {
             let message = format!("`{text}` lies outside of what `[sandbox] read` leaves to be read");
             self.wrong(&path.span(), message, "add its directory there");
         }
-        if let Some(state) = &written.state {
+        if let Some(state) = written.state.as_ref().filter(|state| !state.get_ref().as_os_str().is_empty()) {
             let state = super::absolute(state.get_ref());
             let is_in = |name: &str| covers(text, &state.join(name));
             if is_in("lock") || is_in("state.v1.0") || stem.starts_with(&state) {

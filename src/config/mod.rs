@@ -28,7 +28,7 @@ use crate::tail::{Files, Input, Labels, Plan, Source};
 
 use checks::Checks;
 pub use values::{Listen, Number, Output, Size, Time};
-use written::Texts;
+use written::{Parsed, Texts};
 pub use written::{Source as WrittenSource, Written};
 
 /// What was written, before it is checked.
@@ -38,6 +38,10 @@ pub struct Given {
     pub written: Written,
     texts: Texts,
     file: Option<PathBuf>,
+    /// What is wrong in the file, before its values are held against one another.
+    problems: Vec<Problem>,
+    /// Whether so little of it could be read that they cannot be.
+    is_broken: bool,
 }
 
 /// What runs. Its fields are the pieces that the parts of the program take.
@@ -99,24 +103,31 @@ pub fn warn(problems: &[Problem]) {
 }
 
 impl Given {
-    /// What a file says; without one, the defaults.
-    ///
-    /// # Errors
-    /// Everything that is wrong in it.
-    pub fn read(file: Option<&Path>) -> Result<Given, Problems> {
-        let Some(path) = file else { return Ok(Given::default()) };
+    /// What a file says, as far as it can be used; without one, the defaults.
+    pub fn read(file: Option<&Path>) -> Given {
+        let Some(path) = file else { return Given::default() };
         let shown = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            let mut texts = Texts::default();
-            texts.say("--config");
-            let place = texts.say(&shown);
-            let help = Some(READABLE.to_owned());
-            Problems(vec![texts.problem(place, format!("cannot read `{shown}`: {error}"), help)])
-        })?;
-        let (mut written, texts) = written::parse(&shown, &text, &|name| std::env::var(name).ok())?;
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) => {
+                let mut texts = Texts::default();
+                texts.say("--config");
+                let place = texts.say(&shown);
+                let message = format!("cannot read `{shown}`: {error}");
+                let problems = vec![texts.problem(place, message, Some(READABLE.to_owned()))];
+                return Given { texts, problems, is_broken: true, ..Given::default() };
+            }
+        };
+        let Parsed { mut written, texts, problems, is_toml } =
+            written::parse(&shown, &text, &|name| std::env::var(name).ok());
         let directory = path.parent().unwrap_or(Path::new(""));
         written.for_each_path(&mut |path| *path = absolute(&directory.join(&*path)));
-        Ok(Given { written, texts, file: Some(path.to_owned()) })
+        Given { written, texts, file: Some(path.to_owned()), problems, is_broken: !is_toml }
+    }
+
+    /// What is wrong in the file itself.
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
     }
 
     /// A value from the command line, with its place among what was typed. What has no option of its own has `""`.
@@ -142,7 +153,10 @@ impl Given {
     /// # Errors
     /// Everything that is wrong.
     pub fn build(self) -> Result<Config, Problems> {
-        let mut checks = Checks::new(&self.texts);
+        if self.is_broken {
+            return Err(Problems(self.problems));
+        }
+        let mut checks = Checks::new(&self.texts, &self.problems);
         let detector = self.detector(&mut checks);
         checks.check(&self.written);
         let (problems, warnings, absent) = checks.found();

@@ -14,8 +14,8 @@ const DOCUMENTED: &str = include_str!("../../config/twdiag.toml");
 
 /// Reads a text with nothing in the environment.
 fn given(text: &str) -> Given {
-    let (written, texts) = written::parse("twdiag.toml", text, &|_| None).unwrap();
-    Given { written, texts, file: None }
+    let Parsed { written, texts, problems, is_toml } = written::parse("twdiag.toml", text, &|_| None);
+    Given { written, texts, file: None, problems, is_broken: !is_toml }
 }
 
 /// The documented configuration with what is commented out taken in.
@@ -122,7 +122,7 @@ fn a_variable_may_stand_for_any_value() {
     };
     let text =
         "enable_reload = \"${ON}\"\nuncatalogued = \"${MANY}\"\nlisten = \"${LISTEN:-none}\"\ndrain = \"${MANY}s\"";
-    let (written, _) = written::parse("x", text, &lookup).unwrap();
+    let Parsed { written, .. } = written::parse("x", text, &lookup);
     assert!(written.enable_reload);
     assert_eq!((written.uncatalogued, written.listen), (7, Listen::None));
     assert_eq!(written.drain.to_string(), "7s");

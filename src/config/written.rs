@@ -15,7 +15,7 @@ use super::variables::{self, Lookup};
 use crate::detect::{Assume, Encoding, LINE_LIMIT};
 use crate::input::STDIN;
 use crate::logging;
-use crate::problem::{Problem, Problems};
+use crate::problem::Problem;
 use crate::tail::StartAt;
 
 /// Everything that can be configured, with what holds where nothing was written.
@@ -246,52 +246,60 @@ impl Texts {
     }
 }
 
+/// A file as far as it can be read.
+pub(super) struct Parsed {
+    /// What it says, without what is wrong.
+    pub(super) written: Written,
+    pub(super) texts: Texts,
+    /// Everything that is wrong in it.
+    pub(super) problems: Vec<Problem>,
+    /// Whether it is TOML.
+    pub(super) is_toml: bool,
+}
+
 /// Reads the text of a file, which `path` names in messages.
-///
-/// # Errors
-/// Everything that is wrong in it.
-pub(super) fn parse(path: &str, text: &str, lookup: Lookup<'_>) -> Result<(Written, Texts), Problems> {
+pub(super) fn parse(path: &str, text: &str, lookup: Lookup<'_>) -> Parsed {
     let shared: Arc<str> = text.into();
     let (table, errors) = DeTable::parse_recoverable(text);
-    let mut problems: Vec<Problem> = errors.iter().map(|error| Problem::toml(path, &shared, error)).collect();
-    if !problems.is_empty() {
-        return Err(Problems(problems));
-    }
     let texts = Texts { file: Some((path.to_owned(), Arc::clone(&shared))), command_line: String::new() };
     let (span, mut table) = (table.span(), table.into_inner());
+    let mut problems = Vec::new();
     variables::expand(&mut table, text, lookup, &mut |place, message, help| {
         problems.push(texts.problem(place, message, Some(help)));
     });
+    // What a variable should have made whole was said where the variable stands.
     let mut taken: Vec<usize> = Vec::new();
-    // The parser of values stops at the first error: what is wrong is taken out, and the rest is read again.
-    loop {
-        let root = Spanned::new(span.clone(), table.clone());
-        match Written::deserialize(toml::Deserializer::from(root)) {
-            Ok(written) if problems.is_empty() => return Ok((written, texts)),
-            Ok(_) => break,
-            Err(error) => {
-                let Some(place) = error.span() else {
-                    problems.push(Problem::toml(path, &shared, &error));
-                    break;
-                };
-                // What misses because it was wrong and taken out was said already.
-                let within = extent(&table, &place, text.len());
-                let is_new =
-                    !error.message().starts_with("missing field") || !taken.iter().any(|at| within.contains(at));
-                // What a variable should have made whole was said where the variable stands.
-                let is_broken = |problem: &Problem| holds(&place, &problem.span);
-                if is_new && !problems.iter().any(is_broken) {
-                    problems.push(Problem::toml(path, &shared, &error));
-                }
-                taken.push(place.start);
-                if !take_out(&mut table, &place) {
-                    break;
-                }
-            }
-        }
+    for Problem { span, .. } in &problems {
+        taken.push(span.start);
+        take_out(&mut table, span);
     }
-    problems.sort_by_key(|problem| problem.span.start);
-    Err(Problems(problems))
+    // The parser of values stops at the first error: what is wrong is taken out, and the rest is read again.
+    let written = loop {
+        let root = Spanned::new(span.clone(), table.clone());
+        let error = match Written::deserialize(toml::Deserializer::from(root)) {
+            Ok(written) => break written,
+            Err(error) => error,
+        };
+        let Some(place) = error.span() else {
+            problems.push(Problem::toml(path, &shared, &error));
+            break Written::default();
+        };
+        // What misses because it was wrong and taken out was said already.
+        let within = extent(&table, &place, text.len());
+        if !error.message().starts_with("missing field") || !taken.iter().any(|at| within.contains(at)) {
+            problems.push(Problem::toml(path, &shared, &error));
+        }
+        taken.push(place.start);
+        if !take_out(&mut table, &place) {
+            break Written::default();
+        }
+    };
+    // What does not even parse is said alone: the rest would be what came of it.
+    let is_toml = errors.is_empty();
+    if !is_toml {
+        problems = errors.iter().map(|error| Problem::toml(path, &shared, error)).collect();
+    }
+    Parsed { written, texts, problems, is_toml }
 }
 
 /// How far what begins at a table's header reaches: to the next header, or to the end.
@@ -353,6 +361,7 @@ fn take_out_of(value: &mut Spanned<DeValue<'_>>, place: &Range<usize>) -> bool {
     }
 }
 
-fn holds(span: &Range<usize>, place: &Range<usize>) -> bool {
+/// Whether the place lies in the span.
+pub(super) fn holds(span: &Range<usize>, place: &Range<usize>) -> bool {
     span.start <= place.start && place.end <= span.end
 }

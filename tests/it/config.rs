@@ -65,6 +65,18 @@ fn what_is_in_effect_is_printed_and_can_be_read_again() {
     let copy = directory.path().join("copy.toml");
     std::fs::write(&copy, &printed).unwrap();
     assert_eq!(print(copy.to_str().unwrap()), printed);
+    // What is typed is in effect too.
+    let output =
+        run(&["check", "--print", "--state", "/s", "--label", "env=prod", "--drain", "2s", "/var/log/voice"], b"");
+    let typed: toml::Table = toml::from_str(&stdout(&output)).unwrap();
+    let of = |key: &str| typed[key].as_str().unwrap();
+    assert_eq!((of("state"), of("drain")), ("/s", "2s"));
+    let source = &typed["source"][0];
+    assert_eq!(source["paths"][0].as_str(), Some("/var/log/voice"));
+    assert_eq!(source["labels"]["env"].as_str(), Some("prod"));
+    let output = run(&["check", "--state", "/s", "/s/state.v1.0"], b"");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("reaches into the state directory"), "{}", stderr(&output));
 }
 
 #[test]

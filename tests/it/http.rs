@@ -707,8 +707,13 @@ fn healthcheck_asks_where_the_configuration_serves() {
     assert_eq!(code, Some(1), "{said}");
     let (code, said) = ask("listen = \"none\"\n");
     assert!(code == Some(2) && said.contains("serves no page"), "{said}");
-    let (code, said) = ask("lissen = \"none\"\n");
-    assert!(code == Some(2) && said.contains("did you mean `listen`?"), "{said}");
+    // A bad file is not read by who runs: what of it can be read says where.
+    for bad in ["lissen = \"none\"", "state = 1", "state = \"${UNSET}\"", "[[source", "listen"] {
+        assert_eq!(ask(&format!("listen = \"{}\"\n{bad}\n", serving.address)), lives, "{bad}");
+    }
+    let (code, said) = ask("listen = \"127.0.0.1:1\"\nlissen = \"none\"\n");
+    assert!(code == Some(1) && said.contains("does not answer"), "{said}");
+    assert!(said.contains("did you mean `listen`?"), "{said}");
 }
 
 #[test]
