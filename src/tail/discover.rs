@@ -120,7 +120,7 @@ fn expand_once(pattern: &str, stamps: &mut BTreeMap<PathBuf, Option<Stamp>>) -> 
             // The listing tells what an entry is; only a link must be asked.
             let is_file = |entry: &std::fs::DirEntry| match entry.file_type() {
                 Ok(kind) if !kind.is_symlink() => kind.is_file(),
-                _ => entry.path().is_file(),
+                _ => may_be_file(&entry.path()),
             };
             return entries.filter(is_file).map(|entry| entry.path()).filter(visible).collect();
         }
@@ -143,7 +143,15 @@ fn expand_once(pattern: &str, stamps: &mut BTreeMap<PathBuf, Option<Stamp>>) -> 
         }
         prefix.push(component);
     }
-    expand(path).into_iter().filter(|path| path.is_file()).collect()
+    expand(path).into_iter().filter(|path| may_be_file(path)).collect()
+}
+
+/// Whether a file stands at a path, or something that cannot be looked at now: that it is none is not known then.
+fn may_be_file(path: &Path) -> bool {
+    match std::fs::metadata(path) {
+        Ok(status) => status.is_file(),
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+    }
 }
 
 fn has_signs(path: &Path) -> bool {

@@ -234,6 +234,18 @@ fn waits_for_a_file_and_reads_it_from_its_beginning() {
 }
 
 #[test]
+fn what_cannot_be_looked_at_under_a_pattern_is_waited_for() {
+    let mut rig = Rig::new("*.log");
+    std::os::unix::fs::symlink("app.log", rig.path("app.log")).unwrap();
+    rig.start();
+    rig.check_after(LONG, 0, &[], 0);
+    assert_eq!(rig.tally().read_errors, 1);
+    fs::remove_file(rig.path("app.log")).unwrap();
+    rig.write("app.log", 2);
+    rig.check_after(LONG, 2, &[], 0);
+}
+
+#[test]
 fn begins_at_the_end_of_what_was_there() {
     let mut rig = Rig::with("*.log", |plan| plan.sources[0].start_at = StartAt::End);
     rig.write("app.log", 3);
