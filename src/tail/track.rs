@@ -40,9 +40,6 @@ const MEMORY: Duration = Duration::from_secs(3600);
 /// Finished files without a name that are remembered.
 const REMEMBERED: usize = 1000;
 
-/// Old targets of one link that are taken up after a restart.
-const SWAPPED: usize = 8;
-
 /// Who is asked to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Look {
@@ -133,18 +130,14 @@ impl Track {
         track
     }
 
-    /// The links that an earlier process saw swapped last: what they passed over may not have been looked into yet.
+    /// The links whose old targets an earlier process had not left: what they passed over may not have been looked
+    /// into yet.
     fn swapped_before(&self, now: Duration) -> Vec<(PathBuf, PathBuf, Duration)> {
-        let left = || {
-            let finished = self.files.iter().filter(|file| file.known.place == Place::Finished);
-            finished.chain(self.wanted.iter().map(|wanted| &wanted.file)).map(|file| &file.known)
-        };
         let targets = self.followed().flat_map(|file| {
             let known = &file.known;
             let is_old = move |old: &&Checkpoint| old.path == known.path && old.resolved != known.resolved;
-            let old: Vec<&Checkpoint> = left().filter(is_old).collect();
-            let last = old.len().saturating_sub(SWAPPED);
-            old.into_iter().skip(last).map(|old| (old.resolved.clone(), known.resolved.clone(), now))
+            let old = self.wanted.iter().map(|wanted| &wanted.file.known).filter(is_old);
+            old.map(|old| (old.resolved.clone(), known.resolved.clone(), now))
         });
         targets.collect()
     }
@@ -547,7 +540,8 @@ impl Track {
         for file in &mut self.files {
             let is_quiet = now + file.quiet >= file.grown.max(file.rotated) + QUIET;
             let is_over = is_quiet || now >= file.rotated + PATIENCE;
-            if file.known.place != Place::Rotated || !is_over || file.behind {
+            // A link's old target tells a restart what is to be looked into, as long as there is some left.
+            if file.known.place != Place::Rotated || !is_over || file.behind || self.is_cut {
                 continue;
             }
             let path = file.known.path.display().to_string();

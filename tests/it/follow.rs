@@ -397,6 +397,31 @@ fn a_link_passes_over_numbers() {
 }
 
 #[test]
+fn a_link_passes_over_more_numbers_than_one_life_looks_into() {
+    let mut rig = Rig::new("current");
+    rig.write("1.log", 1);
+    std::os::unix::fs::symlink("1.log", rig.path("current")).unwrap();
+    rig.start();
+    // Written to last long before the clock that the test moves.
+    fs::File::open(rig.path("1.log")).unwrap().set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    rig.kill();
+    for number in 2..=200 {
+        rig.write(&format!("{number}.log"), 1);
+    }
+    std::os::unix::fs::symlink("200.log", rig.path("next")).unwrap();
+    rig.rename("next", "current");
+    for _ in 0..5 {
+        rig.start();
+    }
+    rig.check_after(LONG, 200, &[(Rotation::Symlink, 1)], 0);
+    // What comes to stand there later is no generation, after a restart either.
+    fs::remove_file(rig.path("2.log")).unwrap();
+    rig.write("2.log", 7);
+    rig.start();
+    rig.check_after(LONG, 200, &[(Rotation::Symlink, 1)], 0);
+}
+
+#[test]
 fn deletion_and_replacement() {
     let mut rig = Rig::new("app.log");
     rig.write("app.log", 2);
