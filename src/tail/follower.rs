@@ -95,9 +95,8 @@ pub struct Follower {
 
 impl std::fmt::Debug for Follower {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let files: Vec<_> = self.tracks.iter().flat_map(|track| &track.files).collect();
-        let wanted: Vec<_> = self.tracks.iter().flat_map(|track| &track.wanted).collect();
-        f.debug_struct("Follower").field("files", &files).field("wanted", &wanted).finish_non_exhaustive()
+        let files: Vec<_> = self.tracks.iter().flat_map(Track::known).collect();
+        f.debug_struct("Follower").field("files", &files).finish_non_exhaustive()
     }
 }
 
@@ -485,8 +484,7 @@ impl Follower {
         }
         for track in &self.tracks {
             let Some(gauge) = gauges.get_mut(&track.source) else { continue };
-            let wanted = track.wanted.iter().map(|wanted| &wanted.file);
-            for file in track.files.iter().chain(wanted).filter(|file| file.known.place != Place::Finished) {
+            for file in track.known().filter(|file| file.known.place != Place::Finished) {
                 gauge.files += u64::from(file.file.is_some() || file.known.place == Place::Followed);
                 gauge.lag_bytes += file.lag();
                 gauge.deleted_open_bytes += if file.deleted && file.file.is_some() { file.known.size } else { 0 };

@@ -3,12 +3,12 @@
 //! Events of the file system are a hint that ends the owner's wait; what it then believes is what `stat` says.
 //! The owner publishes immutable snapshots; nobody else sees a count change.
 //!
-//! Reading order: [`Follower`] does what is due and knows neither threads nor the time; a `Track` holds the files of
-//! one source, `beside` what rotations leave next to them, `file` one file and how far it was judged, `stream` what
-//! has no offsets; `counts` is where a decision becomes a number, `commits` when the state is written. Around them
-//! stands `owner`, the thread that wakes the follower, with the `watches` that wake it earlier.
+//! Reading order: [`Follower`] does what is due and knows neither threads nor the time; a `track` holds the files of
+//! one source and knows what rotations do to them, `file` is one file and how far it was judged, `stream` what has no
+//! offsets; `counts` is where a decision becomes a number, `commits` when the state is written. Around them stands
+//! `owner`, the thread that wakes the follower, with the `bell` that ends its wait and the `watches` that ring it.
 
-mod beside;
+mod bell;
 mod commits;
 mod counts;
 mod discover;
@@ -30,6 +30,7 @@ use std::time::Duration;
 use crate::detect::Reading;
 use crate::record::Code;
 
+pub use bell::Hints;
 pub use counts::Sink;
 pub(crate) use discover::{matching, present, watched};
 pub use follower::{Clock, Follower};
@@ -37,7 +38,6 @@ pub use own::Own;
 pub use owner::{Handle, StartError, start};
 pub(crate) use rotated::is_rotated_form;
 pub use snapshot::{Snapshot, SourceGauges, StateHealth, WRITE_BUCKETS};
-pub use watches::Hints;
 
 /// What to follow, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]

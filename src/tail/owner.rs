@@ -14,8 +14,9 @@ use jiff::Zoned;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::oneshot;
 
+use super::bell::{Bell, Message, Wishes};
 use super::counts::Sink;
-use super::watches::{Hints, Watches};
+use super::watches::Watches;
 use super::{Clock, Follower, Input, Own, Plan, Snapshot};
 use crate::detect::{Detector, End};
 use crate::state::{Checkpoint, Directory, StateError, Store, boot};
@@ -47,68 +48,6 @@ pub enum StartError {
     /// An output is an input as well.
     #[error("{} is written by this twdiag itself: send the output elsewhere, or leave the file out", .0.display())]
     OwnOutput(PathBuf),
-}
-
-/// What wakes the owner.
-enum Message {
-    /// Somebody [wishes](Wishes) something.
-    Wake,
-    /// The next bytes of a stream, by its number.
-    Stream(usize, Vec<u8>, End),
-}
-
-/// What is asked of the owner since it last looked.
-#[derive(Default)]
-struct Wishes {
-    /// What may have changed.
-    hints: Hints,
-    /// Who wants to know how far each file was judged.
-    files: Vec<oneshot::Sender<Vec<Checkpoint>>>,
-    /// Who wants to see the counts as they are now.
-    scrapes: Vec<oneshot::Sender<Arc<Snapshot>>>,
-    /// What to follow from now on.
-    follow: Option<Box<(Plan, Detector)>>,
-    /// Whether to read what is there and end.
-    stop: bool,
-}
-
-/// Wakes the owner, however full its queue is: nobody waits who asks.
-#[derive(Clone)]
-pub(super) struct Bell {
-    wishes: Arc<Mutex<Wishes>>,
-    messages: SyncSender<Message>,
-}
-
-impl std::fmt::Debug for Bell {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Bell").finish_non_exhaustive()
-    }
-}
-
-impl Bell {
-    fn wish(&self, wish: impl FnOnce(&mut Wishes) -> bool) {
-        let is_wished = wish(&mut self.wishes.lock().unwrap_or_else(PoisonError::into_inner));
-        // A full queue wakes the owner anyway; an owner that is gone has stopped.
-        if is_wished && matches!(self.messages.try_send(Message::Wake), Err(mpsc::TrySendError::Disconnected(_))) {
-            tracing::debug!("the reader had ended");
-        }
-    }
-
-    pub(super) fn hint(&self, hint: impl FnOnce(&mut Hints) -> bool) {
-        // One hint that is not taken up yet has rung already.
-        self.wish(|wishes| {
-            let was_quiet = wishes.hints == Hints::default();
-            hint(&mut wishes.hints) && was_quiet
-        });
-    }
-
-    fn is_stopping(&self) -> bool {
-        self.wishes.lock().unwrap_or_else(PoisonError::into_inner).stop
-    }
-
-    fn taken(&self) -> Wishes {
-        std::mem::take(&mut self.wishes.lock().unwrap_or_else(PoisonError::into_inner))
-    }
 }
 
 /// Talks to the owner.
@@ -210,7 +149,7 @@ pub fn start(
     let follower = Follower::new(plan.clone(), detector, clock, sink, state, boot);
     let latest = Arc::new(Mutex::new(Arc::clone(follower.published())));
     let turns = Arc::new(AtomicU64::new(0));
-    let bell = Bell { wishes: Arc::default(), messages: messages.clone() };
+    let bell = Bell::new(messages.clone());
     let handle = Handle { bell: bell.clone(), latest: Arc::clone(&latest), turns: Arc::clone(&turns) };
     if let Some(stdin) = follower.stdin() {
         let messages = messages.clone();

@@ -7,23 +7,14 @@ use std::time::{Duration, Instant};
 use notify::event::{EventKind, ModifyKind};
 use notify::{RecursiveMode, Watcher};
 
+use super::bell::{Bell, Hints};
 use super::follower::HINTED;
-use super::owner::Bell;
 
 /// Files that are named by hints at most; beyond, a hint means all.
 const NAMED: usize = 1000;
 
 /// How long events are taken before the next rest: enough for those of a hundred files.
 const BUSY: Duration = Duration::from_micros(500);
-
-/// What events hint at since they were taken up last.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Hints {
-    /// The files that were written to.
-    pub written: BTreeSet<PathBuf>,
-    /// Whether files may have come, gone, or changed their names, or nobody knows.
-    pub all: bool,
-}
 
 impl Hints {
     /// Takes an event in, and says whether it hints at anything.
@@ -104,6 +95,23 @@ impl Watches {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn refused_watches_are_had_once_they_can_be() {
+        let directory = tempfile::tempdir().unwrap();
+        let (messages, inbox) = std::sync::mpsc::sync_channel(1);
+        let bell = Bell::new(messages);
+        let mut watches = Watches::new(bell.clone());
+        let beneath = directory.path().join("not-there");
+        for _ in 0..2 {
+            watches.renew(BTreeSet::from([beneath.clone()]));
+            assert!(watches.refused && inbox.try_recv().is_err());
+        }
+        std::fs::create_dir(&beneath).unwrap();
+        watches.renew(BTreeSet::from([beneath]));
+        // What came while nothing was watched is looked for.
+        assert!(!watches.refused && inbox.try_recv().is_ok() && bell.taken().hints.all);
+    }
 
     #[test]
     fn our_own_look_is_no_change() {
