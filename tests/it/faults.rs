@@ -98,6 +98,43 @@ fn a_full_disk_costs_no_count() {
 }
 
 #[test]
+fn without_a_single_watch_a_match_is_printed_all_the_same() {
+    // Limits on watches are those of a user namespace: in one of its own the program gets none.
+    let namespace = ["--user", "--map-root-user", "sh", "-c"];
+    let none = "echo 0 > /proc/sys/user/max_inotify_watches && exec \"$@\"";
+    let may = Command::new("unshare").args(namespace).args([none, "sh", "true"]).output().unwrap();
+    if !may.status.success() {
+        assert!(std::env::var_os("CI").is_none(), "no namespace: {}", String::from_utf8_lossy(&may.stderr));
+        println!("skipped: this process may not make a user namespace");
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    append(&at("app.log"), "INFO begun\n");
+    let child = Command::new("unshare")
+        .args(namespace)
+        .args([none, "sh", env!("CARGO_BIN_EXE_twdiag"), at("app.log").to_str().unwrap()])
+        .args(["--listen", "none", "--output", "json"])
+        .stdin(std::process::Stdio::null())
+        .stdout(fs::File::create(at("matches")).unwrap())
+        .stderr(fs::File::create(at("said")).unwrap())
+        .spawn()
+        .unwrap();
+    let mut running = Serving { child, address: String::new() };
+    let mut wait = |name: &str, what: &str| {
+        let start = std::time::Instant::now();
+        while !fs::read_to_string(at(name)).unwrap().contains(what) {
+            let is_over = running.child.try_wait().unwrap().is_some() || start.elapsed() > Duration::from_secs(30);
+            assert!(!is_over, "{what}: {}", fs::read_to_string(at("said")).unwrap());
+            std::thread::yield_now();
+        }
+    };
+    wait("said", "no events of the file system");
+    append(&at("app.log"), "ERROR ConnectionError (31005): lost\n");
+    wait("matches", "31005");
+}
+
+#[test]
 fn a_mount_of_a_single_file_is_named_when_it_appears_too() {
     let directory = tempfile::tempdir().unwrap();
     let (file, point) = (directory.path().join("file"), directory.path().join("app.log"));
