@@ -424,7 +424,7 @@ fn what_failed_once_agrees_with_the_model() {
         Compress, Copy, CopyTruncate, Date, Delete, Half, Hide, Kill, Pass, Rename, Scrape, Start, Stop, Truncate,
         Wake, Write, Written,
     };
-    let kept: [&[Step]; 19] = [
+    let kept: [&[Step]; 20] = [
         &[Write(1), CopyTruncate(0)],
         &[Half, Pass(20), CopyTruncate(0), Delete(0), Write(1)],
         &[Write(1), CopyTruncate(0), Write(1), Compress(1)],
@@ -444,6 +444,7 @@ fn what_failed_once_agrees_with_the_model() {
         &[Truncate(1), Pass(300), CopyTruncate(0), Write(1), Rename(0), Compress(1), Wake, Copy],
         &[Rename(0), Pass(300), Rename(0), Kill, Write(1), Copy, Hide, Start, Kill, Start],
         &[Rename(0), Write(1), Copy, Hide, Pass(1100), Kill, Start],
+        &[Half, Written, CopyTruncate(0), Hide, Pass(12000)],
     ];
     check_from(Model::linked(), &[Half, Rename(0), Written, Kill]);
     check_from(Model::linked(), &[Write(6), Written, Rename(0), Write(1), Rename(0), Scrape, Kill]);

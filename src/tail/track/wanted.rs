@@ -148,6 +148,10 @@ impl Track {
             if let Some(kind) = wanted.kind.take() {
                 counts.rotation(&self.source, kind);
             }
+            if self.failing.contains(&wanted.file.known.path) {
+                // Nobody decides yet what stands beside it, so that its time has not begun.
+                wanted.since = counts.now;
+            }
             let patience = if wanted.broken { PATIENCE } else { QUIET };
             if wanted.is_cut || counts.now < wanted.since + patience {
                 self.wanted.push(wanted);
