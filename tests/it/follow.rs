@@ -246,6 +246,46 @@ fn what_cannot_be_looked_at_under_a_pattern_is_waited_for() {
 }
 
 #[test]
+fn a_directory_that_comes_back_is_not_read_again() {
+    let mut rig = Rig::new("app.log");
+    rig.write("app.log", 3);
+    rig.start();
+    rig.check_after(LONG, 3, &[], 0);
+    let (logs, gone) = (rig.directory.path().join("logs"), rig.directory.path().join("gone"));
+    fs::rename(&logs, &gone).unwrap();
+    rig.pass(Duration::from_millis(300));
+    fs::rename(&gone, &logs).unwrap();
+    rig.write("app.log", 1);
+    assert_eq!(rig.errors(), 4, "a scrape reads first");
+    // Longer than anything is waited for, over a start.
+    fs::rename(&logs, &gone).unwrap();
+    rig.start();
+    rig.pass(LONG * 25);
+    fs::rename(&gone, &logs).unwrap();
+    rig.write("app.log", 2);
+    rig.pass(LONG);
+    assert_eq!((rig.errors(), rig.tally().lost_bytes), (6, 0));
+}
+
+#[test]
+fn what_stands_in_a_directory_that_is_gone_is_not_given_up() {
+    let mut rig = Rig::new("app.log");
+    rig.start();
+    append(&rig.path("app.log"), "ERROR ConnectionError (310");
+    rig.pass(LONG);
+    append(&rig.path("app.log"), "05): lost\n");
+    fs::copy(rig.path("app.log"), rig.path("app.log.1")).unwrap();
+    fs::File::options().write(true).open(rig.path("app.log")).unwrap().set_len(0).unwrap();
+    let (logs, gone) = (rig.directory.path().join("logs"), rig.directory.path().join("gone"));
+    fs::rename(&logs, &gone).unwrap();
+    rig.pass(LONG);
+    fs::rename(&gone, &logs).unwrap();
+    rig.write("app.log", 1);
+    rig.pass(LONG);
+    assert_eq!((rig.errors(), rig.tally().lost_bytes), (2, 0));
+}
+
+#[test]
 fn begins_at_the_end_of_what_was_there() {
     let mut rig = Rig::with("*.log", |plan| plan.sources[0].start_at = StartAt::End);
     rig.write("app.log", 3);

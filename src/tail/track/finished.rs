@@ -76,10 +76,9 @@ impl Track {
         }
     }
 
-    /// Remembers a file of which only copies may still turn up.
-    pub(super) fn keep_to_tell_copies(&mut self, mut file: Followed, counts: &mut Counts) {
+    /// Remembers a file that was not found: copies of it may still turn up, or itself where its directory was gone.
+    pub(super) fn keep_in_mind(&mut self, mut file: Followed, counts: &mut Counts) {
         if file.known.head.length > 0 {
-            file.known.identity = Identity::default();
             (file.known.place, file.known.size) = (Place::Finished, file.known.cursor.offset);
             (file.listed, file.is_listed) = (counts.now, false);
             self.files.push(file);

@@ -34,7 +34,7 @@ pub(super) const MANY: usize = 1000;
 /// How long nothing is written to a rotated file until it is left, and how long a missing one is searched for.
 const QUIET: Duration = Duration::from_secs(10);
 
-/// How long a rotated file is kept open, or a broken archive tried again, at most.
+/// How long a rotated file is kept open, a broken archive tried again, or what is out of sight searched for, at most.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Who is asked to look.
@@ -164,6 +164,7 @@ impl Track {
     pub(super) fn look(&mut self, look: Look, counts: &mut Counts) -> io::Result<()> {
         let is_first = !self.is_seen;
         let is_listed = self.listing.refresh(&self.inputs, counts.now);
+        self.wait_for_sight(counts.now);
         for path in self.moved(look, counts.now) {
             self.visit(&path, false, counts);
         }
@@ -186,6 +187,27 @@ impl Track {
         self.unclaimed.retain(|at| counts.now < *at + QUIET);
         self.swapped.retain(|(_, _, at)| counts.now < *at + QUIET);
         Ok(())
+    }
+
+    /// Lets no time pass for what nobody can look at: beside a path that cannot be read, and in a directory that is
+    /// gone. What happened there is found once that is back.
+    fn wait_for_sight(&mut self, now: Duration) {
+        let is_of = |directory: &Path, file: &Followed| {
+            directory_of(&file.known.path) == directory || directory_of(&file.known.resolved) == directory
+        };
+        let is_gone = |directory: &&PathBuf| !directory.is_dir() && self.known().any(|file| is_of(directory, file));
+        let gone: HashSet<PathBuf> = self.rotations.keys().filter(is_gone).cloned().collect();
+        self.rotations.extend(gone.iter().map(|directory| (directory.clone(), now)));
+        for (old, _, at) in &mut self.swapped {
+            *at = if gone.contains(directory_of(old)) { now } else { *at };
+        }
+        for wanted in &mut self.wanted {
+            let Checkpoint { path, resolved, .. } = &wanted.file.known;
+            let is_seen = ![path, resolved].iter().any(|path| gone.contains(directory_of(path)));
+            if (!is_seen || self.failing.contains(path)) && now < wanted.file.rotated + PATIENCE {
+                wanted.since = now;
+            }
+        }
     }
 
     /// Leaves files that are there and that no pattern stands for any more.

@@ -131,7 +131,7 @@ impl Track {
             let file = &mut self.files[known];
             let is_it = if file.file.is_some() { file.matches(&opened)? } else { file.take_up(opened)? };
             if is_it {
-                (file.known.path, file.known.place) = (path.to_owned(), Place::Followed);
+                (file.known.path, file.known.place, file.pending) = (path.to_owned(), Place::Followed, true);
                 file.known.resolved = std::fs::canonicalize(path)?;
                 self.listing.watch(directory_of(&file.known.resolved));
                 counts.soil();

@@ -18,7 +18,8 @@ use crate::tally::Rotation;
 #[derive(Debug)]
 pub(super) struct Wanted {
     pub(super) file: Followed,
-    since: Duration,
+    /// Since when it could have been found.
+    pub(super) since: Duration,
     /// What to count where the first search fails.
     kind: Option<Rotation>,
     /// What was looked into in vain.
@@ -148,10 +149,6 @@ impl Track {
             if let Some(kind) = wanted.kind.take() {
                 counts.rotation(&self.source, kind);
             }
-            if self.failing.contains(&wanted.file.known.path) {
-                // Nobody decides yet what stands beside it, so that its time has not begun.
-                wanted.since = counts.now;
-            }
             let patience = if wanted.broken { PATIENCE } else { QUIET };
             if wanted.is_cut || counts.now < wanted.since + patience {
                 self.wanted.push(wanted);
@@ -162,7 +159,7 @@ impl Track {
                 tracing::warn!(path = %wanted.file.known.path.display(), bytes, "a rotation destroyed what was not read yet, or a line was never ended");
                 counts.lost(&self.source, bytes);
             }
-            self.keep_to_tell_copies(wanted.file, counts);
+            self.keep_in_mind(wanted.file, counts);
         }
         Ok(())
     }
