@@ -391,6 +391,30 @@ fn an_archive_that_unpacks_to_far_more_costs_no_memory() {
 }
 
 #[test]
+fn a_generation_that_unpacks_to_far_more_costs_no_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let start = || Serving::start(&[&at("app.log"), "--state", &at("state")]);
+    std::fs::write(at("app.log"), "INFO begun\n").unwrap();
+    drop(start().get("/metrics"));
+    // While it is stopped: one line that never ends, an error behind it, and all of that compressed.
+    let archive = std::fs::File::create(at("app.log.1.gz")).unwrap();
+    let mut packer = flate2::write::GzEncoder::new(archive, flate2::Compression::fast());
+    packer.write_all(b"INFO begun\n").unwrap();
+    for _ in 0..256 {
+        packer.write_all(&[b'x'; 1 << 20]).unwrap();
+    }
+    packer.write_all(b"\nConnectionError (31005): x\n").unwrap();
+    packer.finish().unwrap();
+    std::fs::write(at("app.log"), "").unwrap();
+    let serving = start();
+    assert_eq!(serving.wait_for(1).values().sum::<u64>(), 1);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", serving.child.id())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap().trim_end_matches(" kB");
+    assert!(peak.trim().parse::<u64>().unwrap() < 128 << 10, "{peak} KiB");
+}
+
+#[test]
 fn a_window_that_is_too_large_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.zst");
