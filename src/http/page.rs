@@ -56,7 +56,8 @@ fn verdict(snapshot: &Snapshot, active: usize) -> Markup {
     let ailing = ailments(snapshot);
     html! {
         @match (active, lately) {
-            (0, 0) => h1 .good { "Nothing is wrong" },
+            (0, 0) if has_seen_all(snapshot) => h1 .good { "Nothing is wrong" },
+            (0, 0) => h1 { "Nothing wrong was seen so far" },
             (0, _) => h1 { "Errors, but no pattern that twdiag knows" },
             (1, _) => h1 .bad { "One thing is wrong" },
             (active, _) => h1 .bad { (active) " things are wrong" },
@@ -71,6 +72,20 @@ fn verdict(snapshot: &Snapshot, active: usize) -> Markup {
             div .note { strong { "twdiag itself: " } @for (place, what) in ailing.iter().enumerate() { @if place > 0 { "; " } (what) } "." }
         }
     }
+}
+
+/// Whether an hour without errors is one: everything that is to be followed was read for so long.
+fn has_seen_all(snapshot: &Snapshot) -> bool {
+    let view = &snapshot.seen;
+    let is_old = view.at.duration_since(view.since) >= SignedDuration::from_hours(1);
+    is_old && snapshot.caught_up && unfound(snapshot).next().is_none()
+}
+
+/// Sources that no file was ever found for: their paths may be wrong.
+fn unfound(snapshot: &Snapshot) -> impl Iterator<Item = &str> {
+    let is_unread = |source: &str| snapshot.tally.sources.get(source).is_none_or(|tally| tally.read_bytes == 0);
+    let is_unfound = move |source: &str, files: u64| files == 0 && source != "stdin" && is_unread(source);
+    snapshot.gauges.iter().filter(move |(source, gauges)| is_unfound(source, gauges.files)).map(|(source, _)| &**source)
 }
 
 /// When the process, or its rules of diagnosis, began, where that is less than the day ago that the page speaks of: only
@@ -88,6 +103,7 @@ fn ailments(snapshot: &Snapshot) -> Vec<String> {
     if snapshot.state.failing {
         ailing.push("the state file cannot be written, a crash now would set counts back".to_owned());
     }
+    ailing.extend(unfound(snapshot).map(|source| format!("no file was found for {source} yet")));
     for (source, tally) in &snapshot.tally.sources {
         if tally.lost_bytes > 0 {
             ailing.push(format!("{source} lost {} that were never read", size(tally.lost_bytes)));
@@ -249,5 +265,40 @@ fn health(snapshot: &Snapshot) -> Markup {
                 a href="/api/v1/openapi.json" { "the API" } "."
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::catalog::Catalog;
+    use crate::diagnose::Rules;
+    use crate::tail::{SourceGauges, StateHealth};
+    use crate::tally::Tally;
+
+    #[test]
+    fn says_that_nothing_is_wrong_only_after_an_hour_of_all() {
+        let verdict = |minutes: i64, caught_up, files| {
+            let mut view = View::empty(Arc::new(Rules::layered(&[]).unwrap()), Timestamp::UNIX_EPOCH);
+            view.at += SignedDuration::from_mins(minutes);
+            let gauges = [("voice".into(), SourceGauges { files, ..SourceGauges::default() })].into();
+            let snapshot = Snapshot {
+                tally: Tally::default(),
+                gauges,
+                state: StateHealth::default(),
+                caught_up,
+                catalog: Arc::new(Catalog::embedded()),
+                seen: Arc::new(view),
+                labels: Arc::default(),
+            };
+            super::verdict(&snapshot, 0).into_string()
+        };
+        let so_far = "Nothing wrong was seen so far";
+        assert!(verdict(60, true, 1).contains("Nothing is wrong"));
+        assert!(verdict(59, true, 1).contains(so_far));
+        assert!(verdict(60, false, 1).contains(so_far));
+        assert!(verdict(60, true, 0).contains(so_far) && verdict(60, true, 0).contains("no file was found for voice"));
     }
 }
