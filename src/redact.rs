@@ -6,6 +6,7 @@
 //! id lost is a small price.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use regex::bytes::{Captures, Regex};
@@ -21,6 +22,19 @@ pub fn redact(text: &[u8]) -> Cow<'_, str> {
         Cow::Borrowed(text) => String::from_utf8_lossy(text),
         Cow::Owned(text) => Cow::Owned(String::from_utf8_lossy(&text).into_owned()),
     }
+}
+
+/// A part of a text, narrowed until neither of its ends lies within a secret, whose rest could not be told as one.
+pub(crate) fn outside_secrets(text: &[u8], mut part: Range<usize>) -> Range<usize> {
+    for secret in SECRETS.find_iter(text).map(|found| found.range()) {
+        if (secret.start + 1..secret.end).contains(&part.start) {
+            part.start = secret.end;
+        }
+        if (secret.start + 1..secret.end).contains(&part.end) {
+            part.end = secret.start;
+        }
+    }
+    part
 }
 
 /// A line that goes on, as terminals and log daemons break it.

@@ -9,9 +9,14 @@ use crate::detect::numbers::numbers;
 use crate::detect::rules::{Outlook, Verdict};
 use crate::detect::{Assume, Cursor, Decision, End, OpenRecord};
 use crate::record::Match;
+use crate::redact::outside_secrets;
 
 /// How much of an overlong line is looked at on each side of a number, in bytes.
 const WINDOW: usize = 4 << 10;
+
+/// How many words are left out where a window was cut: as many as a secret may have, a phone number of 15 digits that
+/// are set apart.
+const CUT_WORDS: usize = 16;
 
 impl Scanner {
     /// Scans what a block holds of an overlong line; where the line after it begins, once its end is seen.
@@ -32,7 +37,8 @@ impl Scanner {
             None => None,
         };
         let line = start..stop.unwrap_or(block.len());
-        let judged = stop.unwrap_or(block.len().saturating_sub(WINDOW).max(fresh));
+        // A byte less than the window: where the line goes on, each window is seen to end before it.
+        let judged = stop.unwrap_or(block.len().saturating_sub(WINDOW + 1).max(fresh));
         for number in numbers(&block[..line.end], fresh).take_while(|number| number.end <= judged) {
             self.judge_in_window(block, &line, number, base, &mut open, on);
         }
@@ -82,7 +88,6 @@ impl Scanner {
                 open.counted.push(code);
                 let offset = open.head;
                 let line_start = (open.head.saturating_sub(base)) as usize;
-                // A word that the window cuts may be a part of a secret that could not be told as one.
                 let shown = whole_words(text, &number, window.start > line.start, window.end < line.end);
                 let number = number.start - shown.start..number.end - shown.start;
                 let text = &text[shown];
@@ -104,10 +109,15 @@ impl Scanner {
     }
 }
 
-/// The part of a window without the words that its ends cut.
+/// The part of a window without the words at the ends that were cut: one may be a part of a secret that cannot be told
+/// as one, or the secret whose name was cut off, as in `password: …`.
 fn whole_words(text: &[u8], number: &Range<usize>, cut_before: bool, cut_after: bool) -> Range<usize> {
-    let start = text[..number.start].iter().position(|byte| byte.is_ascii_whitespace()).unwrap_or(number.start);
+    let is_blank = |at: usize| text.get(at).is_some_and(u8::is_ascii_whitespace);
+    let ends = |at: &usize| is_blank(*at) && !at.checked_sub(1).is_some_and(is_blank);
+    let begins = |at: &usize| is_blank(*at) && !is_blank(at + 1);
+    let start = if cut_before { (0..number.start).filter(ends).nth(CUT_WORDS - 1) } else { Some(0) };
     let end =
-        text[number.end..].iter().rposition(|byte| byte.is_ascii_whitespace()).map_or(number.end, |at| number.end + at);
-    (if cut_before { start } else { 0 })..(if cut_after { end } else { text.len() })
+        if cut_after { (number.end..text.len()).rev().filter(begins).nth(CUT_WORDS - 1) } else { Some(text.len()) };
+    let part = outside_secrets(text, start.unwrap_or(number.start)..end.unwrap_or(number.end));
+    part.start.min(number.start)..part.end.max(number.end)
 }

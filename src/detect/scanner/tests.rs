@@ -10,6 +10,7 @@ use crate::catalog::Catalog;
 use crate::detect::Rules;
 use crate::detect::joining::continues;
 use crate::detect::{LINE_LIMIT, first_cut};
+use crate::redact::redact;
 
 static RULES: LazyLock<(Rules, Vec<Option<regex::bytes::Regex>>)> = LazyLock::new(|| {
     let rules = Rules::embedded();
@@ -404,6 +405,81 @@ proptest! {
         };
         let whole = said(&[usize::MAX]);
         prop_assert_eq!(said(&sizes), whole);
+    }
+}
+
+/// Secrets as records hold them, and what of each must not be shown.
+const SECRETS: [(&str, &str); 8] = [
+    ("key 0a1b2c3d4e5f60718293a4b5c6d7e8f9", "0a1b2c3d4e5f60718293a4b5c6d7e8f9"),
+    ("AC0a1b2c3d4e5f60718293a4b5c6d7e8f9", "0a1b2c3d4e5f60718293a4b5c6d7"),
+    ("password: hunter2hunter2", "hunter2hunter2"),
+    ("Authorization: Bearer abc.def-123456", "abc.def-123456"),
+    ("eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJTSyJ9.c2lnbmF0dXJl", "c2lnbmF0dXJl"),
+    ("dial +1 (415) 555-0169", "415) 555-0169"),
+    ("sip:alice.miller@example.com", "alice.miller"),
+    ("nadia.miller@callio.example", "nadia.miller"),
+];
+
+/// Reports of codes that stand among them.
+const REPORTS: [&str; 4] = [
+    "TransportError (31009): ",
+    "BusyHere (31486): ",
+    "MediaConnectionError (53405): ",
+    "AccessTokenExpired (20104): ",
+];
+
+/// Scans an input that was read in pieces of these sizes: what is shown of its records holds no secret, nor eight bytes
+/// of one.
+#[track_caller]
+fn check_secrets(scanner: &mut Scanner, input: &str, sizes: &[usize]) {
+    let mut cursor = Cursor::default();
+    let mut shown = Vec::new();
+    let mut reads = reads(input.len(), sizes).peekable();
+    while let Some(read) = reads.next() {
+        let end = if reads.peek().is_none() { End::Input } else { End::More };
+        scanner.scan(&input.as_bytes()[cursor.head as usize..read], &mut cursor, end, &mut |decision| {
+            if let Decision::Accepted(matched) = decision {
+                shown.push(redact(matched.text).into_owned());
+            }
+        });
+    }
+    assert!(!shown.is_empty());
+    for (_, secret) in SECRETS {
+        for part in secret.as_bytes().windows(8).map(String::from_utf8_lossy) {
+            let left = shown.iter().find(|text| text.contains(&*part));
+            assert!(left.is_none(), "{part} in {left:?}");
+        }
+    }
+}
+
+#[test]
+fn a_window_that_ends_with_what_was_read_shows_no_secret() {
+    let before = "x ".repeat(8 << 10) + "BusyHere (31486";
+    let input = format!("{before}): {}", "key 0a1b2c3d4e5f60718293a4b5c6d7e8f9 ".repeat(400));
+    for near in 0..80 {
+        check_secrets(&mut limited(16 << 10), &input, &[before.len() + (4 << 10) - 40 + near, usize::MAX]);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn no_secret_survives_in_any_chunking(
+        pieces in prop::collection::vec((0..SECRETS.len(), 0usize..6), 500..1200),
+        reports in prop::collection::vec((0usize..1200, prop::sample::select(REPORTS.to_vec())), 1..9),
+        rows in prop::sample::select(vec![7, 90, usize::MAX, usize::MAX]),
+        sizes in prop::collection::vec(1usize..6000, 1..8),
+        line_limit in prop::sample::select(vec![16 << 10, LINE_LIMIT]),
+    ) {
+        let mut input = String::new();
+        for (at, (piece, filler)) in pieces.into_iter().enumerate() {
+            let reported = reports.iter().filter(|(place, _)| *place == at).map(|(_, report)| *report);
+            let end = if (at + 1).is_multiple_of(rows) { "\n" } else { " " };
+            input += &format!("{}{} {}{end}", "x ".repeat(filler), SECRETS[piece].0, reported.collect::<String>());
+        }
+        input += "ConnectionError (31005)\n";
+        check_secrets(&mut limited(line_limit), &input, &sizes);
     }
 }
 
