@@ -73,12 +73,12 @@ impl Ahead {
                 let mut block = Vec::with_capacity(size);
                 let read = input.by_ref().take(size as u64).read_to_end(&mut block);
                 let is_over = block.is_empty() || read.is_err();
-                if sender.send(Ok(block)).is_err() {
+                let error = read.err().map(Err);
+                // What was read before an error goes first; an empty block would be the end.
+                let block = (!block.is_empty() || error.is_none()).then_some(Ok(block));
+                let is_heard = block.into_iter().chain(error).all(|told| sender.send(told).is_ok());
+                if is_over || !is_heard {
                     return;
-                }
-                if is_over {
-                    // Nobody may be left to hear of it.
-                    return read.err().map_or((), |error| drop(sender.send(Err(error))));
                 }
             }
         });
@@ -127,6 +127,14 @@ mod tests {
             [zstd::encode_all(&b"one "[..], 1).unwrap(), zstd::encode_all(&b"two"[..], 1).unwrap()].concat(),
             b"one two",
         );
+    }
+
+    #[test]
+    fn what_cannot_be_unpacked_at_all_fails() {
+        for may_run_ahead in [false, true] {
+            let broken = Cursor::new([&ZSTD[..], &[0xff; 64]].concat());
+            assert!(unpacked(broken, may_run_ahead).unwrap().read_to_end(&mut Vec::new()).is_err(), "{may_run_ahead}");
+        }
     }
 
     #[test]
