@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
@@ -142,7 +143,8 @@ def latency(directory):
 
 
 def files(directory):
-    for count, memory, idle in ((10, 12, None), (100, None, 0.1), (1_000, 16, None), (10_000, 48, 1)):
+    cases = ((10, 50, 12, None), (100, None, None, 0.1), (1_000, None, 16, None), (10_000, 500, 48, 1))
+    for count, start, memory, idle in cases:
         if SHORT and count > 1_000:
             continue
         place = os.path.join(directory, f"files-{count}")
@@ -152,7 +154,8 @@ def files(directory):
                 log.write(LINE)
         daemon = Daemon([os.path.join(place, "*.log")], directory)
         daemon.settle()
-        say(f"start to first scrape, {count:,} files, ms", 1000 * daemon.started, 500 if count > 1000 else 50)
+        if start:
+            say(f"start to first scrape, {count:,} files, ms", 1000 * daemon.started, start)
         if idle:
             time.sleep(3)
             seconds, before = (3 if SHORT else 15), daemon.cpu()
@@ -170,19 +173,27 @@ def scrapes(directory):
         open(path, "wb").close()
     daemon = Daemon(paths, directory)
 
-    def times(until):
+    def times(until, pause):
         delays = []
         while until(len(delays)):
+            time.sleep(pause)
             begin = time.monotonic()
             daemon.page()
             delays.append(1000 * (time.monotonic() - begin))
         return percentile(delays, 0.99)
 
-    say("scrape with 10 sources, 99 %, ms", times(lambda n: n < 300), 5)
-    with open(paths[0], "ab", buffering=0) as log:
-        for _ in range(64 if SHORT else 512):
-            log.write(LINE * 8192)
-    say("scrape while the reader is behind, 99 %, ms", times(lambda n: n < 300), 20)
+    def write():
+        with open(paths[0], "ab", buffering=0) as log:
+            for _ in range(64 if SHORT else 2048):
+                log.write(LINE * 8192)
+
+    # More requests a second than a hundred wait for their turn, after some two hundred at once.
+    say("scrape with 10 sources, 99 %, ms", times(lambda n: n < 300, 0.02), 5)
+    time.sleep(3)
+    writer = threading.Thread(target=write)
+    writer.start()
+    say("scrape while the reader is behind, 99 %, ms", times(lambda n: n < 10 or writer.is_alive() and n < 200, 0.005), 20)
+    writer.join()
     daemon.stop()
 
 

@@ -219,6 +219,8 @@ impl Bench {
             let peak = figure.peak_mib;
             self.say(&format!("| {name} | {} | {peak:.0} | {} | {counted} |", gb(&figure), times(ratio)));
             if runs < RUNS {
+                // They run on every core, and so does twdiag where nobody says how many threads.
+                let ratio = paired(&two, &tool, runs)?.0;
                 self.targets.at_least(&format!("times as fast as {}", tool.program), 100.0, 1.0 / ratio);
             }
         }

@@ -84,8 +84,8 @@ fn has_seen_all(snapshot: &Snapshot) -> bool {
 /// Sources that no file was ever found for: their paths may be wrong.
 fn unfound(snapshot: &Snapshot) -> impl Iterator<Item = &str> {
     let is_unread = |source: &str| snapshot.tally.sources.get(source).is_none_or(|tally| tally.read_bytes == 0);
-    let is_unfound = move |source: &str, files: u64| files == 0 && source != "stdin" && is_unread(source);
-    snapshot.gauges.iter().filter(move |(source, gauges)| is_unfound(source, gauges.files)).map(|(source, _)| &**source)
+    let waiting = snapshot.gauges.iter().filter(|(_, gauges)| gauges.files == 0 && !gauges.is_stream);
+    waiting.map(|(source, _)| &**source).filter(move |source| is_unread(source))
 }
 
 /// When the process, or its rules of diagnosis, began, where that is less than the day ago that the page speaks of: only
@@ -224,7 +224,7 @@ fn sources(snapshot: &Snapshot) -> Markup {
                                 th scope="row" { (source) }
                                 td {
                                     @if gauges.lag_bytes > 0 { (size(gauges.lag_bytes)) " behind" }
-                                    @else if gauges.files == 0 && &**source != "stdin" { "waits for a file" }
+                                    @else if gauges.files == 0 && !gauges.is_stream { "waits for a file" }
                                     @else { "up to date" }
                                 }
                                 td .n { (grouped(errors)) }
@@ -280,10 +280,10 @@ mod tests {
 
     #[test]
     fn says_that_nothing_is_wrong_only_after_an_hour_of_all() {
-        let verdict = |minutes: i64, caught_up, files| {
+        let verdict = |minutes: i64, caught_up, files, is_stream| {
             let mut view = View::empty(Arc::new(Rules::layered(&[]).unwrap()), Timestamp::UNIX_EPOCH);
             view.at += SignedDuration::from_mins(minutes);
-            let gauges = [("voice".into(), SourceGauges { files, ..SourceGauges::default() })].into();
+            let gauges = [("voice".into(), SourceGauges { files, is_stream, ..SourceGauges::default() })].into();
             let snapshot = Snapshot {
                 tally: Tally::default(),
                 gauges,
@@ -296,9 +296,11 @@ mod tests {
             super::verdict(&snapshot, 0).into_string()
         };
         let so_far = "Nothing wrong was seen so far";
-        assert!(verdict(60, true, 1).contains("Nothing is wrong"));
-        assert!(verdict(59, true, 1).contains(so_far));
-        assert!(verdict(60, false, 1).contains(so_far));
-        assert!(verdict(60, true, 0).contains(so_far) && verdict(60, true, 0).contains("no file was found for voice"));
+        assert!(verdict(60, true, 1, false).contains("Nothing is wrong"));
+        assert!(verdict(60, true, 0, true).contains("Nothing is wrong"), "a stream has no files");
+        assert!(verdict(59, true, 1, false).contains(so_far));
+        assert!(verdict(60, false, 1, false).contains(so_far));
+        let unfound = verdict(60, true, 0, false);
+        assert!(unfound.contains(so_far) && unfound.contains("no file was found for voice"));
     }
 }

@@ -480,7 +480,9 @@ impl Follower {
         let mut gauges: BTreeMap<Arc<str>, SourceGauges> = BTreeMap::new();
         for source in &self.plan.sources {
             let dropped_matches = self.counts.dropped.get(&source.name).copied().unwrap_or_default();
-            gauges.insert(Arc::clone(&source.name), SourceGauges { dropped_matches, ..SourceGauges::default() });
+            let is_stream = self.streams.iter().any(|stream| stream.source == source.name);
+            let gauge = SourceGauges { is_stream, dropped_matches, ..SourceGauges::default() };
+            gauges.insert(Arc::clone(&source.name), gauge);
         }
         for track in &self.tracks {
             let Some(gauge) = gauges.get_mut(&track.source) else { continue };

@@ -34,6 +34,8 @@ pub struct SourceGauges {
     pub lag_bytes: u64,
     /// Files followed.
     pub files: u64,
+    /// Whether it is standard input or a FIFO, of which no file is followed.
+    pub is_stream: bool,
     /// Bytes of deleted files that are still held open.
     pub deleted_open_bytes: u64,
     /// Matches that a slow reader of standard output lost since the start.
