@@ -55,10 +55,8 @@ fn main() -> anyhow::Result<()> {
     let is = |name: &str| arguments.iter().any(|argument| argument == name);
     let sizes = if is("--short") {
         Sizes { main: 128 * MIB, mixes: 64 * MIB, growth: vec![32, 64, 128], files: vec![1, 100] }
-    } else if is("--long") {
-        Sizes { main: 1024 * MIB, mixes: 256 * MIB, growth: vec![64, 256, 1024, 4096], files: vec![1, 100, 10_000] }
     } else {
-        Sizes { main: 1024 * MIB, mixes: 256 * MIB, growth: vec![64, 256, 1024], files: vec![1, 100, 10_000] }
+        Sizes { main: 1024 * MIB, mixes: 256 * MIB, growth: vec![64, 256, 1024, 4096], files: vec![1, 100, 10_000] }
     };
     println!("building twdiag as it is released");
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
