@@ -96,15 +96,17 @@ enum Side {
 #[derive(Clone, Debug)]
 struct Evidence {
     name: String,
-    /// With its parts filled in; it was parsed.
+    /// With its parts filled in.
     pattern: String,
-    /// Made for the first record that is searched for it: few logs meet all of it.
+    /// Of embedded evidence made for the first record that is searched for it: few logs meet all of it.
     compiled: OnceLock<Regex>,
 }
 
 impl Evidence {
     fn regex(&self) -> &Regex {
-        let compile = || byte_regex(&self.pattern).unwrap_or_else(|error| panic!("{} was parsed: {error}", self.name));
+        let compile = || {
+            byte_regex(&self.pattern).unwrap_or_else(|error| panic!("{} is embedded and tested: {error}", self.name))
+        };
         self.compiled.get_or_init(compile)
     }
 }
@@ -217,5 +219,5 @@ impl Rules {
 
 /// Patterns are over bytes and ignore case.
 fn byte_regex(pattern: &str) -> Result<Regex, regex::Error> {
-    regex::bytes::RegexBuilder::new(pattern).unicode(false).case_insensitive(true).size_limit(usize::MAX).build()
+    regex::bytes::RegexBuilder::new(pattern).unicode(false).case_insensitive(true).build()
 }

@@ -14,8 +14,11 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::judge::{after_number, may_be_bounded};
-use super::{Automaton, Evidence, Rule, RuleSet, Rules, RulesError, Side, Verdict};
+use super::{Automaton, Evidence, Rule, RuleSet, Rules, RulesError, Side, Verdict, byte_regex};
 use crate::problem::{Problem, Problems, suggestion};
+
+/// How large one pattern may become, in bytes, as the regex crate has it for evidence.
+const LARGEST: usize = 10 << 20;
 
 /// A file of rules as it was written.
 #[derive(Debug, Deserialize)]
@@ -172,10 +175,17 @@ impl Builder {
         }
         for (path, text, file) in files.iter().rev() {
             for (name, pattern) in &file.evidence {
-                if let Some((pattern, _)) = self.pattern(path, text, pattern) {
-                    self.evidence.retain(|evidence| evidence.name != *name);
-                    self.evidence.push(Evidence { name: name.clone(), pattern, compiled: OnceLock::new() });
+                let Some((filled, _)) = self.pattern(path, text, pattern) else { continue };
+                let mut compiled = OnceLock::new();
+                // What a file changed is compiled here, where what is wrong with it can be said.
+                if files.len() > 1 {
+                    match byte_regex(&filled) {
+                        Ok(regex) => compiled = regex.into(),
+                        Err(error) => self.unusable(path, text, pattern, &error),
+                    }
                 }
+                self.evidence.retain(|evidence| evidence.name != *name);
+                self.evidence.push(Evidence { name: name.clone(), pattern: filled, compiled });
             }
         }
         let mut ids = BTreeSet::new();
@@ -366,7 +376,11 @@ fn with_parts(outline: Hir, parts: &[&Hir]) -> Hir {
 
 /// What recognises one pattern, away from the number.
 fn nfa(pattern: &Hir, side: Side) -> Result<NFA, Box<BuildError>> {
-    let config = thompson::Config::new().utf8(false).reverse(side == Side::Before).which_captures(WhichCaptures::None);
+    let config = thompson::Config::new()
+        .utf8(false)
+        .reverse(side == Side::Before)
+        .which_captures(WhichCaptures::None)
+        .nfa_size_limit(Some(LARGEST));
     thompson::Compiler::new().configure(config).build_from_hir(pattern).map_err(Box::new)
 }
 
