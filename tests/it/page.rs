@@ -155,6 +155,19 @@ fn the_page_can_run_and_fetch_nothing_else() {
 }
 
 #[test]
+fn a_stream_waits_for_no_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let fifo = directory.path().join("calls");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let serving = Serving::start(&[fifo.to_str().unwrap()]);
+    // It has looked.
+    serving.get("/metrics");
+    let page = serving.get("/");
+    assert!(page.contains("up to date") && !page.contains("waits for a file"), "{page}");
+    assert!(!page.contains("no file was found"), "{page}");
+}
+
+#[test]
 fn looking_at_the_page_is_no_scrape() {
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("app.log");
