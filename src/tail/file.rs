@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rustix::fs::{OFlags, SeekFrom};
 
+use super::discover::directory_of;
 use crate::detect::{Cursor, Decision, Encoding, End, Scanned, Scanner};
 use crate::state::{Checkpoint, Fingerprint, Identity, Place};
 
@@ -260,6 +261,13 @@ impl Followed {
     /// Whether its status says that there may be something to read.
     pub(super) fn is_changed(&self, status: &Metadata) -> bool {
         status.len() != self.known.size || (status.mtime(), status.mtime_nsec()) != self.modified
+    }
+
+    /// Whether it is there still, in a directory that is not: it is read on where it is until that is back.
+    pub(super) fn is_out_of_sight(&self) -> bool {
+        let is_gone = |path: &Path| !directory_of(path).is_dir();
+        let is_there = |file: &File| file.metadata().is_ok_and(|status| status.nlink() > 0);
+        self.file.as_ref().is_some_and(is_there) && (is_gone(&self.known.path) || is_gone(&self.known.resolved))
     }
 
     /// Judges what was written since the last turn, at most about `limit` bytes.

@@ -6,6 +6,8 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -33,6 +35,8 @@ enum Step {
     Half,
     /// Shift the numbers and create a new file; the writer goes on in the old one for so many records.
     Rename(u64),
+    /// So many records to the file that was renamed last, where it was not compressed.
+    Late(u64),
     /// The same with a date in the name.
     Date,
     /// Copy, write so many records more, empty.
@@ -49,7 +53,9 @@ enum Step {
     Compress(usize),
     /// What stands at the path cannot be opened: a link that leads to itself, as for root no permission would do.
     Hide,
-    /// The file is back.
+    /// The directory is moved away, while the writer goes on.
+    Vanish,
+    /// The file is back, and its directory.
     Show,
     /// An event of the file system.
     Wake,
@@ -68,6 +74,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => (1u64..40).prop_map(Step::Write),
         1 => Just(Step::Half),
         3 => (0u64..3).prop_map(Step::Rename),
+        1 => (1u64..40).prop_map(Step::Late),
         1 => Just(Step::Date),
         2 => (0u64..3).prop_map(Step::CopyTruncate),
         2 => Just(Step::Copy),
@@ -76,6 +83,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (0u64..3).prop_map(Step::Replace),
         2 => (1usize..4).prop_map(Step::Compress),
         1 => Just(Step::Hide),
+        1 => Just(Step::Vanish),
         2 => Just(Step::Show),
         3 => Just(Step::Wake),
         2 => Just(Step::Written),
@@ -91,6 +99,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 struct Model {
     rig: Rig,
     writer: File,
+    /// What was written to until the last renaming.
+    renamed: Option<File>,
     /// The rest of a record of which only the first half was written.
     half: Option<String>,
     /// Records that were written whole.
@@ -109,6 +119,8 @@ struct Model {
     /// Whether the path is a link to the generation that is written to, which rotations move on.
     is_link: bool,
     is_hidden: bool,
+    /// Whether the directory is away.
+    is_gone: bool,
 }
 
 impl Model {
@@ -120,6 +132,7 @@ impl Model {
         Model {
             rig,
             writer,
+            renamed: None,
             half: None,
             records,
             bytes,
@@ -131,6 +144,7 @@ impl Model {
             copied_at: None,
             is_link: false,
             is_hidden: false,
+            is_gone: false,
         }
     }
 
@@ -173,7 +187,15 @@ impl Model {
         }
     }
 
+    /// Where the directory of the logs is while it is away.
+    fn away(&self) -> PathBuf {
+        self.rig.directory.path().join("away")
+    }
+
     fn show(&mut self) {
+        if std::mem::take(&mut self.is_gone) {
+            fs::rename(self.away(), self.rig.path("")).unwrap();
+        }
         if std::mem::take(&mut self.is_hidden) {
             fs::rename(self.rig.directory.path().join("hidden"), self.rig.path("app.log")).unwrap();
         }
@@ -223,9 +245,12 @@ impl Model {
     fn step(&mut self, step: &Step) {
         if self.is_link {
             match step {
-                Step::Rename(_) | Step::Date => return self.swap(),
+                Step::Rename(_) | Step::Date => {
+                    self.show();
+                    return self.swap();
+                }
                 Step::Write(_) | Step::Half | Step::Wake | Step::Written | Step::Pass(_) => {}
-                Step::Scrape | Step::Kill | Step::Stop | Step::Start => {}
+                Step::Vanish | Step::Show | Step::Scrape | Step::Kill | Step::Stop | Step::Start => {}
                 _ => return,
             }
         }
@@ -233,7 +258,7 @@ impl Model {
             step,
             Step::Rename(_) | Step::Date | Step::CopyTruncate(_) | Step::Copy | Step::Delete(_) | Step::Replace(_)
         );
-        if matches!(step, Step::Show) || is_rotation || matches!(step, Step::Truncate(_)) {
+        if is_rotation || matches!(step, Step::Show | Step::Truncate(_) | Step::Hide | Step::Compress(_)) {
             self.show();
         }
         if is_rotation && self.copied_at.is_some() {
@@ -261,7 +286,17 @@ impl Model {
                 if after > 0 {
                     self.write(after);
                 }
+                // Half a record that is never ended is what a late record would end.
+                self.renamed = self.half.is_none().then(|| self.writer.try_clone().unwrap());
                 self.reopen();
+            }
+            Step::Late(count) => {
+                if let Some(renamed) = self.renamed.as_mut().filter(|file| file.metadata().unwrap().nlink() > 0) {
+                    let lines = self.rig.lines(count);
+                    renamed.write_all(lines.as_bytes()).unwrap();
+                    self.records += count;
+                    self.bytes += lines.len() as u64;
+                }
             }
             Step::Date => {
                 self.dates += 1;
@@ -314,6 +349,12 @@ impl Model {
                     self.is_hidden = true;
                 }
             }
+            Step::Vanish => {
+                if !self.is_gone {
+                    fs::rename(self.rig.path(""), self.away()).unwrap();
+                    self.is_gone = true;
+                }
+            }
             Step::Show => {}
             Step::Wake => self.rig.wake(),
             Step::Written => self.rig.read("app.log"),
@@ -323,7 +364,7 @@ impl Model {
             Step::Stop => {
                 if let Some(mut follower) = self.rig.follower.take() {
                     assert!(follower.finish(&mut || false).unwrap());
-                    self.unread = if self.is_hidden { self.unread } else { 0 };
+                    self.unread = if self.is_hidden || self.is_gone { self.unread } else { 0 };
                 }
             }
             Step::Start => {
@@ -342,7 +383,7 @@ impl Model {
             assert!(shown >= self.shown, "a counter went back from {} to {shown}", self.shown);
             assert!(shown <= self.records, "{shown} counted of {}", self.records);
             self.shown = shown;
-            self.unread = if self.is_hidden { self.unread } else { 0 };
+            self.unread = if self.is_hidden || self.is_gone { self.unread } else { 0 };
         }
     }
 
@@ -351,7 +392,8 @@ impl Model {
         if self.rig.follower.is_none() {
             self.rig.start();
         }
-        self.rig.pass(Duration::from_secs(40));
+        // What is written to a file that was left is found when everything is listed again, once a minute.
+        self.rig.pass(Duration::from_secs(70));
         self.scrape();
         let (least, most) = (self.records - self.destroyed, self.records);
         let follower = format!("{:?}", self.rig.follower);
@@ -421,10 +463,10 @@ proptest! {
 #[test]
 fn what_failed_once_agrees_with_the_model() {
     use Step::{
-        Compress, Copy, CopyTruncate, Date, Delete, Half, Hide, Kill, Pass, Rename, Scrape, Start, Stop, Truncate,
-        Wake, Write, Written,
+        Compress, Copy, CopyTruncate, Date, Delete, Half, Hide, Kill, Late, Pass, Rename, Scrape, Start, Stop,
+        Truncate, Vanish, Wake, Write, Written,
     };
-    let kept: [&[Step]; 20] = [
+    let kept: [&[Step]; 23] = [
         &[Write(1), CopyTruncate(0)],
         &[Half, Pass(20), CopyTruncate(0), Delete(0), Write(1)],
         &[Write(1), CopyTruncate(0), Write(1), Compress(1)],
@@ -445,10 +487,16 @@ fn what_failed_once_agrees_with_the_model() {
         &[Rename(0), Pass(300), Rename(0), Kill, Write(1), Copy, Hide, Start, Kill, Start],
         &[Rename(0), Write(1), Copy, Hide, Pass(1100), Kill, Start],
         &[Half, Written, CopyTruncate(0), Hide, Pass(12000)],
+        &[Rename(0), Pass(12000), Late(1)],
+        &[Write(1), Rename(0), Pass(12000), Late(1), Compress(1)],
+        &[Write(1), Vanish, Pass(12000), Rename(1), Compress(1)],
     ];
     check_from(Model::linked(), &[Half, Rename(0), Written, Kill]);
     check_from(Model::linked(), &[Write(6), Written, Rename(0), Write(1), Rename(0), Scrape, Kill]);
     check_from(Model::linked(), &[Rename(0), Half, Rename(0), Pass(300), Kill]);
+    check_from(Model::linked(), &[Rename(0), Wake, Vanish, Write(1), Written, Rename(0)]);
+    check_from(Model::linked(), &[Vanish, Pass(12000), Write(1), Rename(0)]);
+    check_from(Model::linked(), &[Write(1), Vanish, Kill, Start, Kill, Start, Pass(12000), Rename(0)]);
     for steps in kept {
         for pattern in ["app.log", "app*"] {
             check(pattern, steps);

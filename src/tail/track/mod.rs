@@ -192,11 +192,13 @@ impl Track {
     /// Lets no time pass for what nobody can look at: beside a path that cannot be read, and in a directory that is
     /// gone. What happened there is found once that is back.
     fn wait_for_sight(&mut self, now: Duration) {
-        let is_of = |directory: &Path, file: &Followed| {
-            directory_of(&file.known.path) == directory || directory_of(&file.known.resolved) == directory
-        };
-        let is_gone = |directory: &&PathBuf| !directory.is_dir() && self.known().any(|file| is_of(directory, file));
-        let gone: HashSet<PathBuf> = self.rotations.keys().filter(is_gone).cloned().collect();
+        let directories =
+            |file: &Followed| [&file.known.path, &file.known.resolved].map(|path| directory_of(path).to_owned());
+        let searched = self.wanted.iter().flat_map(|wanted| directories(&wanted.file));
+        let candidates: HashSet<PathBuf> = self.rotations.keys().cloned().chain(searched).collect();
+        let is_held = |directory: &PathBuf| self.known().any(|file| directories(file).contains(directory));
+        let is_gone = |directory: &PathBuf| !directory.is_dir() && is_held(directory);
+        let gone: HashSet<PathBuf> = candidates.into_iter().filter(is_gone).collect();
         self.rotations.extend(gone.iter().map(|directory| (directory.clone(), now)));
         for (old, _, at) in &mut self.swapped {
             *at = if gone.contains(directory_of(old)) { now } else { *at };

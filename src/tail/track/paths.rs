@@ -68,8 +68,10 @@ impl Track {
             },
             Ok(_) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                if let Some(here) = here {
-                    self.rotate_away(here, counts);
+                match here {
+                    Some(here) if self.files[here].is_out_of_sight() => self.files[here].pending = true,
+                    Some(here) => self.rotate_away(here, counts),
+                    None => {}
                 }
                 Ok(())
             }
@@ -121,6 +123,9 @@ impl Track {
         if rotated::is_packed_form(name) || self.own.holds(path, identity) {
             return Ok(());
         }
+        if !is_first {
+            self.note_swap(path, counts.now);
+        }
         if let Some(known) = self.files.iter().position(|file| file.known.identity == identity) {
             let there = std::fs::metadata(&self.files[known].known.path).map(|status| Identity::of(&status));
             if self.files[known].known.place == Place::Followed && there.ok() == Some(identity) {
@@ -166,6 +171,19 @@ impl Track {
         Ok(())
     }
 
+    /// Remembers that a link leads to another file than when it was last followed: what it passed over is looked for.
+    fn note_swap(&mut self, path: &Path, now: Duration) {
+        if !std::fs::symlink_metadata(path).is_ok_and(|status| status.is_symlink()) {
+            return;
+        }
+        let last = self.known().filter(|file| file.known.path == path).max_by_key(|file| file.rotated);
+        if let (Some(last), Ok(target)) = (last, std::fs::canonicalize(path))
+            && last.known.resolved != target
+        {
+            self.swapped.push((last.known.resolved.clone(), target, now));
+        }
+    }
+
     /// Whether a path is named as a rotation of a file that is known beside it.
     fn is_beside_another(&self, path: &Path, name: &str) -> bool {
         let is_beside = |file: &Followed| {
@@ -198,10 +216,7 @@ impl Track {
         let links = self.files[here].file.as_ref().and_then(|file| Some(file.metadata().ok()?.nlink()));
         self.note_rotation(&path, &old_target, counts.now);
         let kind = match (links, &new_target) {
-            (_, Some(target)) if is_link && *target != old_target => {
-                self.swapped.push((old_target, target.clone(), counts.now));
-                Rotation::Symlink
-            }
+            (_, Some(target)) if is_link && *target != old_target => Rotation::Symlink,
             (Some(0), Some(_)) => Rotation::Replace,
             (Some(0), None) => Rotation::Delete,
             (Some(_), _) => Rotation::Rename,

@@ -34,6 +34,15 @@ pub(super) struct Stranger {
     copied: Option<Beginning>,
 }
 
+/// What an unknown content is to what is known.
+enum Kin {
+    /// A copy of a file, or of a part of it.
+    Copy,
+    /// A file that was left, and what came after that.
+    Rest(Box<Checkpoint>),
+    None,
+}
+
 impl Stranger {
     fn new(status: Status, is_near: bool, now: Duration) -> Stranger {
         let (is_examined, is_broken, is_settled) = (false, false, false);
@@ -163,6 +172,26 @@ impl Track {
         is_judged && is_whole
     }
 
+    /// What an unknown content is, where `holds` says whether it holds what was judged of a file.
+    fn kin(&self, identity: Identity, content: &Beginning, holds: impl Fn(&Followed) -> bool) -> Kin {
+        // Whole, or in the making, of a file that is read where it is or searched for.
+        let is_copied = |file: &Followed| {
+            let is_alive = file.known.place != Place::Finished || content.length <= file.known.cursor.offset;
+            file.begins_with(content).unwrap_or(false) || (is_alive && file.has_head(content) && holds(file))
+        };
+        if self.others(identity).any(is_copied) {
+            return Kin::Copy;
+        }
+        // It goes on after what was counted of it, under this name or another.
+        let is_start = |file: &&Followed| {
+            let offset = file.known.cursor.offset;
+            let is_it = file.has_head(content) || (offset == 0 && file.known.identity == identity);
+            file.known.place == Place::Finished && is_it && content.length > offset && holds(file)
+        };
+        let started = self.files.iter().filter(is_start).max_by_key(|file| file.known.cursor.offset);
+        started.map_or(Kin::None, |started| Kin::Rest(Box::new(started.known.clone())))
+    }
+
     fn resolve_archive(
         &mut self,
         stranger: &mut Stranger,
@@ -171,53 +200,38 @@ impl Track {
         counts: &mut Counts,
     ) -> io::Result<bool> {
         let Ok(content) = archive.beginning() else { return Ok(false) };
-        let is_copy = self.known().any(|file| {
+        let holds = |file: &Followed| {
             let Checkpoint { head, tail, cursor, .. } = &file.known;
-            let holds_all = || archive.matches(*head, *tail, cursor.offset).unwrap_or(false);
-            file.begins_with(&content).unwrap_or(false) || (file.has_head(&content) && holds_all())
-        });
-        if is_copy {
-            return Ok(self.leave_copy(stranger, sibling, (archive.file, content), true, counts));
-        }
-        if stranger.is_near {
-            self.claim_unjudged(counts.now);
-            self.scan_archive(sibling, archive, Cursor::default(), counts)?;
-            return Ok(true);
-        }
+            archive.matches(*head, *tail, cursor.offset).unwrap_or(false)
+        };
         let is_quiet = stranger.is_quiet(counts.now);
-        if is_quiet {
-            self.remember(sibling, archive.file, counts);
+        match self.kin(sibling.identity, &content, holds) {
+            Kin::Copy => return Ok(self.leave_copy(stranger, sibling, (archive.file, content), true, counts)),
+            Kin::Rest(started) => self.scan_archive(sibling, archive, started.cursor, counts)?,
+            Kin::None if stranger.is_near => {
+                self.claim_unjudged(counts.now);
+                self.scan_archive(sibling, archive, Cursor::default(), counts)?;
+            }
+            Kin::None if is_quiet => self.remember(sibling, archive.file, counts),
+            Kin::None => return Ok(false),
         }
-        Ok(is_quiet)
+        Ok(true)
     }
 
     fn resolve_plain(&mut self, stranger: &mut Stranger, sibling: &Sibling, opened: File, counts: &mut Counts) -> bool {
         let (size, is_quiet) = (sibling.status.0, stranger.is_quiet(counts.now));
         let Ok(content) = Beginning::of(&opened, size) else { return false };
-        // A copy, whole or in the making, of a file that is read where it is or searched for.
-        let is_copy = self.others(sibling.identity).any(|file| {
-            let is_alive = file.known.place != Place::Finished || size <= file.known.cursor.offset;
-            let holds_all = || file.matches(&opened).unwrap_or(false);
-            file.begins_with(&content).unwrap_or(false) || (is_alive && file.has_head(&content) && holds_all())
-        });
-        if is_copy {
-            return self.leave_copy(stranger, sibling, (opened, content), is_quiet, counts);
-        }
-        // It goes on after what was counted of it, under this name or another.
-        let is_start = |file: &&Followed| {
-            file.known.place == Place::Finished
-                && file.has_head(&content)
-                && size > file.known.cursor.offset
-                && file.matches(&opened).unwrap_or(false)
-        };
-        let started = self.files.iter().filter(is_start).max_by_key(|file| file.known.cursor.offset);
-        if let Some(started) = started {
-            let mut rest = Followed::restored(started.known.clone(), counts.now);
-            let is_it = rest.take_up(opened).unwrap_or(false);
-            if is_it {
-                self.place(rest, sibling, counts);
+        match self.kin(sibling.identity, &content, |file| file.matches(&opened).unwrap_or(false)) {
+            Kin::Copy => return self.leave_copy(stranger, sibling, (opened, content), is_quiet, counts),
+            Kin::Rest(started) => {
+                let mut rest = Followed::restored(*started, counts.now);
+                let is_it = rest.take_up(opened).unwrap_or(false);
+                if is_it {
+                    self.place(rest, sibling, counts);
+                }
+                return is_it;
             }
-            return is_it;
+            Kin::None => {}
         }
         let longest = self.files.iter().map(|file| file.known.head.length).max().unwrap_or(0);
         if !is_quiet && (size == 0 || size < longest) {
