@@ -13,14 +13,12 @@ use regex::bytes::{Captures, Regex};
 
 /// The text as valid UTF-8 without secrets.
 pub fn redact(text: &[u8]) -> Cow<'_, str> {
-    let mut text = SECRETS.replace_all(text, replacement);
+    let text = String::from_utf8_lossy(text);
+    let taken = SECRETS.replace_all(text.as_bytes(), replacement);
     // Only then: what looks like a part of one may begin something else, as a number does an address.
-    if let Cow::Owned(joined) = BROKEN.replace_all(&text, joined) {
-        text = Cow::Owned(joined);
-    }
-    match text {
-        Cow::Borrowed(text) => String::from_utf8_lossy(text),
-        Cow::Owned(text) => Cow::Owned(String::from_utf8_lossy(&text).into_owned()),
+    match (BROKEN.replace_all(&taken, joined), &taken) {
+        (Cow::Borrowed(_), Cow::Borrowed(_)) => text,
+        (changed, _) => Cow::Owned(String::from_utf8_lossy(&changed).into_owned()),
     }
 }
 
@@ -85,7 +83,7 @@ static SECRETS: LazyLock<Regex> = LazyLock::new(|| {
         format!(
             "(?P<field>(?:to|from|called|caller|phone(?:_?number)?|msisdn|ani|dnis|mobile|tel){sign})[0-9](?:{gap}?[0-9]){{6,14}}[0-9]*"
         ),
-        "\\(?[0-9]{3}\\)?[ .-][0-9]{3}[ .-][0-9]{4}\\b".to_owned(),
+        "(?P<lead>^|[^0-9])\\(?[0-9]{3}\\)?[ .-][0-9]{3}[ .-][0-9]{4}\\b".to_owned(),
     ];
     Regex::new(&format!("(?i-u){}", patterns.join("|"))).expect("the patterns are constant and tested")
 });
@@ -116,7 +114,7 @@ fn replacement(found: &Captures<'_>) -> Vec<u8> {
         [name, b"[secret]"].concat()
     } else if let (Some(scheme), Some(at)) = (kept("sip"), kept("host")) {
         [scheme, b"[user]", at].concat()
-    } else if let Some(field) = kept("field") {
+    } else if let Some(field) = kept("field").or(kept("lead")) {
         [field, b"[phone]"].concat()
     } else if kept("token").is_some() {
         b"[token]".to_vec()
@@ -150,6 +148,7 @@ mod tests {
         check("dial +14155550169 failed", "dial [phone] failed");
         check("dial +1 (415) 555-0169 failed", "dial [phone] failed");
         check("dial (415) 555-0169 failed", "dial [phone] failed");
+        check("415 555 0169", "[phone]");
         check("called +14155550169 +14155550170 x", "called [phone] x");
         check("to=14155550169+14155550170&x", "to=[phone]&x");
         check("from sip:alice@example.com", "from sip:[user]@example.com");
@@ -175,6 +174,7 @@ mod tests {
             "listening on 10.0.0.1:31005 pid=20104 took 53405ms",
             "at org.springframework.web.servlet.FrameworkServlet.service(FrameworkServlet.java:897)",
             "rust + go = 12345678",
+            "seq 622 200 5100622 200 5100",
         ] {
             check(text, text);
         }
@@ -258,6 +258,11 @@ mod tests {
         );
         check("request 4bf92f3577b34da6\n  20240001@uni.example.edu", "request 4bf92f3577b34da6\n  [email]");
         check("build 0a1b2c3d\n4e5f6071 code 31005", "build 0a1b2c3d\n4e5f6071 code 31005");
+    }
+
+    #[test]
+    fn takes_what_is_no_text_as_it_is_shown() {
+        assert_eq!(redact(b"auth_token=\xffXf65 x"), "auth_token=[secret] x");
     }
 
     proptest! {
