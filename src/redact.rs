@@ -11,15 +11,26 @@ use std::sync::LazyLock;
 
 use regex::bytes::{Captures, Regex};
 
-/// The text as valid UTF-8 without secrets.
+/// How often a text is gone through at most: more than twice only where it was made for that.
+const ROUNDS: usize = 8;
+
+/// The text as valid UTF-8, in which nothing looks like a secret any more.
 pub fn redact(text: &[u8]) -> Cow<'_, str> {
-    let text = String::from_utf8_lossy(text);
+    let mut text = String::from_utf8_lossy(text);
+    // What is taken may leave what looks like a secret only then: once more, until nothing changes.
+    for _ in 0..ROUNDS {
+        let Some(less) = without_secrets(&text) else { break };
+        text = Cow::Owned(less);
+    }
+    text
+}
+
+/// The text without the secrets in it, where there are any.
+fn without_secrets(text: &str) -> Option<String> {
     let taken = SECRETS.replace_all(text.as_bytes(), replacement);
     // Only then: what looks like a part of one may begin something else, as a number does an address.
-    match (BROKEN.replace_all(&taken, joined), &taken) {
-        (Cow::Borrowed(_), Cow::Borrowed(_)) => text,
-        (changed, _) => Cow::Owned(String::from_utf8_lossy(&changed).into_owned()),
-    }
+    let taken = BROKEN.replace_all(&taken, joined);
+    (taken != text.as_bytes()).then(|| String::from_utf8_lossy(&taken).into_owned())
 }
 
 /// A part of a text, narrowed until neither of its ends lies within a secret, whose rest could not be told as one.
@@ -263,6 +274,11 @@ mod tests {
     #[test]
     fn takes_what_is_no_text_as_it_is_shown() {
         assert_eq!(redact(b"auth_token=\xffXf65 x"), "auth_token=[secret] x");
+    }
+
+    #[test]
+    fn takes_what_looks_like_a_secret_once_others_are_taken() {
+        check(&format!("sip:alice.{}@pbx", "0a1b2c3d4e5f60718293a4b5c6d7e8f9.".repeat(5)), "sip:[user]@pbx");
     }
 
     proptest! {
