@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use twdiag::metrics;
 use twdiag::reload::Outcome;
 
-use crate::follow::{Rig, append};
 use crate::prometheus::{get, installed};
+use crate::rig::{Rig, append};
 
 /// When the rig's clock starts, in seconds since 1970.
 const START: i64 = 1_790_000_000;

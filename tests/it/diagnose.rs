@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::follow::{Rig, append};
 use crate::program::{Serving, run, stderr, stdout};
+use crate::rig::{Rig, append};
 
 const MINE: &str = r#"
 [[finding]]

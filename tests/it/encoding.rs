@@ -9,8 +9,8 @@ use serde_json::Value;
 use twdiag::detect::{Encoding, Reading};
 use twdiag::tail::StartAt;
 
-use crate::follow::{Rig, gzip};
 use crate::program::{LOG, run, stderr, stdout};
+use crate::rig::{Rig, gzip};
 
 type Order = fn(u16) -> [u8; 2];
 

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::follow::{Rig, append};
 use crate::program::{Serving, twdiag};
+use crate::rig::{Rig, append};
 use crate::state::Memory;
 
 #[test]

@@ -37,6 +37,7 @@ mod queries;
 mod readme;
 mod scaling;
 mod reload;
+mod rig;
 mod scan;
 mod service;
 mod state;

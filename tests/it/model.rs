@@ -13,7 +13,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::test_runner::{FileFailurePersistence, RngSeed};
 
-use crate::follow::{Rig, append, gzip};
+use crate::rig::{Rig, append, gzip};
 
 /// Sequences in a run, unless `TWDIAG_MODEL_CASES` says otherwise.
 const CASES: u32 = 1000;

@@ -175,7 +175,7 @@ fn looking_at_the_page_is_no_scrape() {
     let serving = Serving::start(&[log.to_str().unwrap()]);
     // What is written from here on is new to it: it has looked.
     serving.get("/metrics");
-    crate::follow::append(&log, "ERROR Twilio request failed: https://www.twilio.com/docs/errors/64999\n");
+    crate::rig::append(&log, "ERROR Twilio request failed: https://www.twilio.com/docs/errors/64999\n");
     // The page comes to show the record, again and again; a scrape must still see the new code at 0 first.
     let start = std::time::Instant::now();
     while !serving.get("/api/v1/records").contains("64999") {

@@ -10,9 +10,9 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::follow::gzip;
 use crate::program::{Serving, twdiag};
 use crate::prometheus::{Prometheus, installed};
+use crate::rig::gzip;
 
 /// How long the short form takes.
 const SECONDS: u64 = 12;
@@ -289,7 +289,7 @@ fn logrotate_loses_nothing() {
         return;
     }
     for way in ["create", "copytruncate", "compress", "compress\ndelaycompress", "copytruncate\ncompress", "dateext"] {
-        let mut rig = crate::follow::Rig::new("app.log");
+        let mut rig = crate::rig::Rig::new("app.log");
         rig.start();
         let log = rig.path("app.log");
         let configuration = rig.directory.path().join("logrotate.conf");
