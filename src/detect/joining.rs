@@ -65,13 +65,19 @@ fn follows(before: &[u8], line: &[u8]) -> bool {
         Some(b'>') if end.ends_with(b"->") || end.ends_with(b"=>") => true,
         _ if end.ends_with(b"/errors") => true,
         _ if is_rest_error(before) => true,
+        // The rows of a table, and what TAP says of a failed test.
+        _ if line.starts_with(b"|") => before.starts_with(b"|"),
+        _ if line.starts_with(b"# ") => before.starts_with(b"not ok ") || before.starts_with(b"# "),
         // Yii and others print an exception's code on a line of its own.
         _ if line.starts_with(b"Code: ") => memmem::find(before, b"Exception: ").is_some(),
         _ if line.starts_with(b"Traceback (most recent call last)") => is_head(before),
         _ if is_exception(line) => (is_head(before) && before[0] != b'{') || is_traceback_line(before),
         _ => match (yaml_key(before), yaml_key(line)) {
             (Some(above), Some(key)) => above != key,
-            (None, Some(_)) => before.starts_with(b"--- "),
+            // A YAML document, and MySQL's rows with their keys to the right.
+            (None, Some(key)) => {
+                before.starts_with(b"--- ") || (before[0] == b' ' && memchr(b':', before) == Some(key.len()))
+            }
             _ => false,
         },
     }
@@ -244,6 +250,9 @@ mod tests {
         );
         check("\u{1b}[31mError\u{1b}[39m {\n  code: 1\n}", &[0]);
         check("[error] RestException: [HTTP 400] Unable\nCode: 21602\nCode: 21602", &[0, 2]);
+        check("notes\n| who | Twilio |\n|:--|:--|\n| Amara | 31486 |\nnext", &[0, 1, 4]);
+        check("not ok 4 token\n# (in file a)\n# twilio replied: 20101\nok 5\n# done", &[0, 3, 4]);
+        check("** 1. row **\n  provider: twilio\n http_code: 400\nerror_code: 21610\n  campaign: x\ncode: 1", &[0, 5]);
     }
 
     #[test]
