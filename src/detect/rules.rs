@@ -32,8 +32,10 @@ use crate::problem::Problems;
 pub struct Rules {
     all: Vec<Rule>,
     evidence: Vec<Evidence>,
-    /// What stands before a number.
+    /// What stands before a number, by the rules that speak of any.
     before: Automaton,
+    /// The same by those that speak only of numbers that the catalogue knows, which few are.
+    before_known: Automaton,
     /// What stands behind it.
     after: Automaton,
     /// Rules that say nothing about what stands before.

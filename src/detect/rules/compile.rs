@@ -89,7 +89,8 @@ impl Sides {
 
 impl Rules {
     fn of(all: Vec<Rule>, sides: &[Sides], evidence: Vec<Evidence>) -> Result<Rules, RulesError> {
-        let before = Automaton::of(sides, Side::Before, |_| true)?;
+        let before = Automaton::of(sides, Side::Before, |index| all[index].any)?;
+        let before_known = Automaton::of(sides, Side::Before, |index| !all[index].any)?;
         let after = Automaton::of(sides, Side::After, |_| true)?;
         let followers = followers(&all, sides)?;
         let those = |wanted: &dyn Fn(&Rule) -> bool| RuleSet::of(all.iter().map(wanted));
@@ -101,6 +102,7 @@ impl Rules {
             all,
             evidence,
             before,
+            before_known,
             after,
             anywhere,
             unfollowed,

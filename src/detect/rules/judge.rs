@@ -39,6 +39,7 @@ pub(crate) struct Judge {
 pub(super) struct States {
     /// The lazily built automata.
     before: Cache,
+    before_known: Cache,
     after: Cache,
     /// Each where [`place_of`] says.
     hopeless: Box<[Hopeless; HOPELESS]>,
@@ -49,7 +50,9 @@ impl States {
         // No text is found where it does not belong.
         let mut hopeless = Box::new([Hopeless::default(); HOPELESS]);
         hopeless[place_of(0)].text = (1..).find(|text| place_of(*text) != place_of(0)).unwrap_or_default();
-        States { before: rules.before.dfa.create_cache(), after: rules.after.dfa.create_cache(), hopeless }
+        let [before, before_known, after] =
+            [&rules.before, &rules.before_known, &rules.after].map(|automaton| automaton.dfa.create_cache());
+        States { before, before_known, after, hopeless }
     }
 }
 
@@ -150,7 +153,7 @@ impl Judge {
         {
             return !hopeless.crosses || text_start() + hopeless.seen <= at;
         }
-        self.look_before(rules, block, at);
+        self.look_before(rules, block, at, false);
         let Some(reach) = self.before.reach else { return false };
         if !self.before.rules.is_disjoint(&rules.accept_any) {
             return false;
@@ -179,7 +182,7 @@ impl Judge {
         number: &Range<usize>,
         entry: Option<&Entry>,
     ) -> Outlook {
-        self.look_before(rules, line, number.start);
+        self.look_before(rules, line, number.start, entry.is_some());
         let surroundings = Surroundings::of(line, number, entry);
         self.look_after(rules, surroundings.after);
         let accepts = |rule: usize| rules.all[rule].verdict == Verdict::Accept;
@@ -206,7 +209,7 @@ impl Judge {
         entry: Option<&Entry>,
     ) -> Option<usize> {
         let text = &text[..length];
-        self.look_before(rules, text, number.start);
+        self.look_before(rules, text, number.start, entry.is_some());
         let surroundings = Surroundings::of(text, &number, entry);
         self.look_after(rules, surroundings.after);
         let Judge { before, after, known, .. } = self;
@@ -217,15 +220,19 @@ impl Judge {
         })
     }
 
-    /// Brings `before` up to a number.
-    fn look_before(&mut self, rules: &Rules, text: &[u8], at: usize) {
+    /// Brings `before` up to a number, of which the catalogue knows or not.
+    fn look_before(&mut self, rules: &Rules, text: &[u8], at: usize, is_known: bool) {
         let place = text[at..].as_ptr().addr();
         // What stopped before this text's start would stop in it again.
         if self.before.place != place || self.before.reach.is_none_or(|reach| reach > at || reach == REACH) {
             let mut found = std::mem::take(&mut self.before.rules);
             found.copy(&rules.anywhere);
-            let states = &mut self.states(rules).before;
-            let died = rules.before.run_back(states, text, at, |rule| found.insert(rule));
+            let states = self.states(rules);
+            let mut died = rules.before.run_back(&mut states.before, text, at, |rule| found.insert(rule));
+            if is_known {
+                let other = rules.before_known.run_back(&mut states.before_known, text, at, |rule| found.insert(rule));
+                died = died.zip(other).map(|(one, other)| one.min(other));
+            }
             self.before = Before { place, reach: died.map(|died| at - died), rules: found };
         }
     }
