@@ -10,13 +10,16 @@ use twdiag::detect::{Assume, Cursor, Decision, Detector, End, Rules, Scanner};
 
 use crate::kept::assert_current;
 
-/// The labelled records: those that the rules were written with, and those that were written before anyone
-/// had seen what the rules do with them.
-const SETS: [(&str, &str); 2] =
-    [("The corpus", "tests/data/corpus/records.jsonl"), ("Held out", "tests/data/held-out.jsonl")];
+/// The labelled records, and the least recall on them: those that the rules were written with, those that were written
+/// before anyone had seen what the rules do with them, and of these the sentences of which no two are alike.
+const SETS: [(&str, &str, f64); 3] = [
+    ("The corpus", "tests/data/corpus/records.jsonl", 0.995),
+    ("Held out", "tests/data/held-out.jsonl", 0.995),
+    ("In their own words", "tests/data/sentences.jsonl", 0.95),
+];
 
-/// The least recall and precision.
-const ENOUGH: f64 = 0.995;
+/// The least precision.
+const PRECISE: f64 = 0.995;
 
 /// One labelled record.
 #[derive(Deserialize)]
@@ -94,7 +97,7 @@ fn finds_what_is_reported_and_nothing_else() {
     summary.insert_str(0, "| set ");
     let mut tables = String::new();
     let mut failures = String::new();
-    for (name, path) in SETS {
+    for (name, path, enough) in SETS {
         let (scores, mistakes) = evaluate(&mut scanner, path);
         let mut total = Score::default();
         writeln!(tables, "\n## {name}\n\n| form | records | labels | found | wrong |\n|---|--:|--:|--:|--:|").unwrap();
@@ -111,7 +114,7 @@ fn finds_what_is_reported_and_nothing_else() {
         )
         .unwrap();
         println!("{name}: recall {recall:.4}, precision {precision:.4}\n{mistakes}");
-        if recall < ENOUGH || precision < ENOUGH {
+        if recall < enough || precision < PRECISE {
             writeln!(failures, "{name}: recall {recall:.4}, precision {precision:.4}\n{mistakes}").unwrap();
         }
     }
