@@ -65,9 +65,11 @@ fn follows(before: &[u8], line: &[u8]) -> bool {
         Some(b'>') if end.ends_with(b"->") || end.ends_with(b"=>") => true,
         _ if end.ends_with(b"/errors") => true,
         _ if is_rest_error(before) => true,
-        // The rows of a table, and what TAP says of a failed test.
-        _ if line.starts_with(b"|") => before.starts_with(b"|"),
-        _ if line.starts_with(b"# ") => before.starts_with(b"not ok ") || before.starts_with(b"# "),
+        // The rows of a table, and what TAP says of a failed test; a log may mark every entry so.
+        _ if line.starts_with(b"|") => before.starts_with(b"|") && !is_head(line[1..].trim_ascii_start()),
+        _ if line.starts_with(b"# ") => {
+            before.starts_with(b"not ok ") || (before.starts_with(b"# ") && !is_head(&line[2..]))
+        }
         // Yii and others print an exception's code on a line of its own.
         _ if line.starts_with(b"Code: ") => memmem::find(before, b"Exception: ").is_some(),
         _ if line.starts_with(b"Traceback (most recent call last)") => is_head(before),
@@ -261,6 +263,7 @@ mod tests {
         check("waiting for:\n2026-01-01T00:00:00Z next", &[0, 1]);
         check(" ERROR  [Decline: Decline (31603): Decline (SIP)]\n ERROR  [Decline]", &[0, 1]);
         check("error: a\ninfo: b\nerror: c", &[0, 1, 2]);
+        check("| 2026-11-28 | ERROR | a\n| 2026-11-28 | ERROR | b\n# ERROR a\n# ERROR b", &[0, 1, 2, 3]);
         check("{\"a\":1}\n{\"b\":2}", &[0, 1]);
         check("E0612 12:00:00.1 7 a.go:1] x,\nI0612 12:00:00.1 7 a.go:1] y", &[0, 1]);
     }
