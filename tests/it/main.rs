@@ -7,6 +7,7 @@ mod allocations;
 mod alerts;
 mod binary;
 mod catalog;
+mod clients;
 mod config;
 mod dashboards;
 mod demo;
