@@ -58,6 +58,21 @@ fn a_directory_that_comes_back_is_not_read_again() {
 }
 
 #[test]
+fn a_file_is_read_on_while_its_directory_is_away() {
+    let mut rig = Rig::new("app.log");
+    rig.write("app.log", 1);
+    rig.start();
+    // Long enough for nobody to look at it for its own sake.
+    rig.check_after(LONG * 3, 1, &[], 0);
+    let gone = rig.directory.path().join("gone");
+    fs::rename(rig.directory.path().join("logs"), &gone).unwrap();
+    rig.pass(LONG);
+    let lines = rig.lines(2);
+    append(&gone.join("app.log"), &lines);
+    rig.check_after(Duration::from_secs(2), 3, &[], 0);
+}
+
+#[test]
 fn what_stands_in_a_directory_that_is_gone_is_not_given_up() {
     let mut rig = Rig::new("app.log");
     rig.start();
