@@ -23,7 +23,7 @@ const TURN: u64 = 4 << 20;
 pub(super) const HEAD: u64 = 1 << 10;
 
 /// How much just before the offset it is known by, in bytes.
-const TAIL: usize = 64;
+pub(super) const TAIL: usize = 64;
 
 /// How much of its beginning tells a copy that is shorter than [`HEAD`], in bytes.
 const START: u64 = 64;
@@ -150,6 +150,22 @@ impl Followed {
         followed.known.head = fingerprint(&file, 0, offset.min(HEAD))?;
         followed.file = Some(file);
         Ok(followed)
+    }
+
+    /// A content without a file of its own that was judged to its end, of which these are the last bytes.
+    pub(super) fn judged(path: &Path, source: &Arc<str>, content: &Beginning, tail: &[u8], now: Duration) -> Followed {
+        let start = &content.bytes[..content.bytes.len().min(START as usize)];
+        let known = Checkpoint {
+            source: Arc::clone(source),
+            path: path.to_owned(),
+            resolved: path.to_owned(),
+            start: Fingerprint::of(start),
+            head: content.whole,
+            tail: Fingerprint::of(tail),
+            cursor: Cursor { head: content.length, offset: content.length, ..Cursor::default() },
+            ..Checkpoint::default()
+        };
+        Followed::restored(known, now)
     }
 
     /// A file from the state, not looked at yet.

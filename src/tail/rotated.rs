@@ -7,7 +7,10 @@ use std::io::{self, Read};
 use crate::detect::{Cursor, Decision, End, Scanned, Scanner};
 use crate::state::Fingerprint;
 
-use super::file::{Beginning, HEAD};
+use super::file::{Beginning, HEAD, TAIL};
+
+/// How much of a compressed file is read at once, in bytes.
+const BUFFER: usize = 256 << 10;
 
 /// Digits that make a date in a name: `261122` at least.
 const DATE: usize = 6;
@@ -85,14 +88,16 @@ fn runs(text: &str) -> Vec<(usize, usize)> {
     runs
 }
 
-/// A whole archive, and what is known of its content.
+/// An archive, and what is known of its content.
 #[derive(Debug)]
 pub(super) struct Archive {
     /// Its compressed file.
     pub(super) file: File,
     packing: Packing,
-    /// Bytes of content.
-    pub(super) length: u64,
+    /// How its content begins, as far as it could be read.
+    pub(super) beginning: Beginning,
+    /// The last bytes of its content, [`TAIL`] of them at most.
+    pub(super) tail: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,12 +145,20 @@ pub(super) fn beginning(file: &File) -> io::Result<Beginning> {
     Ok(Beginning::new(0, bytes))
 }
 
-/// How much was unpacked, in bytes, also where it could not be read to its end.
-struct Unpacked(u64);
+/// How much was unpacked, in bytes, also where it could not be read to its end; the first and the last of it.
+#[derive(Default)]
+struct Unpacked {
+    length: u64,
+    head: Vec<u8>,
+    tail: Vec<u8>,
+}
 
 impl io::Write for Unpacked {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len() as u64;
+        self.length += bytes.len() as u64;
+        self.head.extend_from_slice(&bytes[..bytes.len().min(HEAD as usize - self.head.len())]);
+        self.tail.extend_from_slice(&bytes[bytes.len().saturating_sub(TAIL)..]);
+        self.tail.drain(..self.tail.len().saturating_sub(TAIL));
         Ok(bytes.len())
     }
 
@@ -158,39 +171,27 @@ impl Packed {
     /// Reads a file through, by its content and not by its name, if it is compressed.
     pub(super) fn open(file: File) -> io::Result<Packed> {
         let Some(packing) = Packing::of(&file)? else { return Ok(Packed::Plain(file)) };
-        let mut unpacked = Unpacked(0);
-        let mut archive = Archive { file, packing, length: 0 };
-        let read = archive.content().and_then(|mut content| io::copy(&mut content, &mut unpacked));
-        archive.length = unpacked.0;
+        let mut unpacked = Unpacked::default();
+        let read = packing.content(&file, BUFFER).and_then(|mut content| io::copy(&mut content, &mut unpacked));
+        let Unpacked { length, head, tail } = unpacked;
+        let archive = Archive { file, packing, beginning: Beginning::new(length, head), tail };
         Ok(if read.is_ok() { Packed::Whole(archive) } else { Packed::Broken(archive) })
     }
 }
 
 impl Archive {
     fn content(&self) -> io::Result<Box<dyn Read + '_>> {
-        self.packing.content(&self.file, 256 << 10)
-    }
-
-    /// How the content begins.
-    pub(super) fn beginning(&self) -> io::Result<Beginning> {
-        let mut bytes = Vec::new();
-        self.content()?.take(HEAD).read_to_end(&mut bytes)?;
-        Ok(Beginning::new(self.length, bytes))
+        self.packing.content(&self.file, BUFFER)
     }
 
     /// Whether the content holds these bytes at its beginning and before `offset`.
     pub(super) fn matches(&self, head: Fingerprint, tail: Fingerprint, offset: u64) -> io::Result<bool> {
-        if self.length < offset || head.length > HEAD || tail.length > offset {
+        if self.beginning.length < offset || tail.length > offset || !self.beginning.is(head) {
             return Ok(false);
         }
         let mut found = Vec::new();
-        self.content()?.take(head.length).read_to_end(&mut found)?;
-        if Fingerprint::of(&found) != head {
-            return Ok(false);
-        }
         let mut content = self.content()?;
         io::copy(&mut (&mut content).take(offset - tail.length), &mut io::sink())?;
-        found.clear();
         content.take(tail.length).read_to_end(&mut found)?;
         Ok(Fingerprint::of(&found) == tail)
     }
@@ -202,7 +203,7 @@ impl Archive {
         scanner: &mut Scanner,
         on: &mut impl FnMut(Decision<'_>),
     ) -> io::Result<Scanned> {
-        let encoding = scanner.reading().encoding.of(self.beginning()?.bytes());
+        let encoding = scanner.reading().encoding.of(self.beginning.bytes());
         let need = scanner.block_need(encoding) as u64;
         let mut content = self.content()?;
         io::copy(&mut (&mut content).take(cursor.head), &mut io::sink())?;

@@ -57,6 +57,39 @@ fn a_directory_that_comes_back_is_not_read_again() {
     assert_eq!((rig.errors(), rig.tally().lost_bytes), (6, 0));
 }
 
+/// Copies an archive of which the rest was read, and looks for what counts again.
+#[track_caller]
+fn check_copied(mut rig: Rig) {
+    gzip(&rig.path("app.log.1"), &rig.path("app.log.1.gz"));
+    rig.start();
+    rig.pass(LONG * 3);
+    assert_eq!(rig.errors(), 5);
+    fs::copy(rig.path("app.log.1.gz"), rig.path("app.log.7.gz")).unwrap();
+    rig.start();
+    rig.pass(LONG * 3);
+    assert_eq!((rig.errors(), rig.tally().lost_bytes), (5, 0));
+}
+
+#[test]
+fn the_rest_of_a_file_in_an_archive_counts_once_however_often_that_is_copied() {
+    let rotated = |late: bool| {
+        let mut rig = Rig::new("app.log");
+        rig.write("app.log", 3);
+        rig.start();
+        rig.pass(LONG);
+        if !late {
+            rig.kill();
+        }
+        rig.rename("app.log", "app.log.1");
+        rig.write("app.log", 0);
+        rig.pass(LONG);
+        rig.write("app.log.1", 2);
+        rig
+    };
+    check_copied(rotated(false));
+    check_copied(rotated(true));
+}
+
 #[test]
 fn a_file_is_read_on_while_its_directory_is_away() {
     let mut rig = Rig::new("app.log");

@@ -466,7 +466,7 @@ fn what_failed_once_agrees_with_the_model() {
         Compress, Copy, CopyTruncate, Date, Delete, Half, Hide, Kill, Late, Pass, Rename, Scrape, Start, Stop,
         Truncate, Vanish, Wake, Write, Written,
     };
-    let kept: [&[Step]; 23] = [
+    let kept: [&[Step]; 24] = [
         &[Write(1), CopyTruncate(0)],
         &[Half, Pass(20), CopyTruncate(0), Delete(0), Write(1)],
         &[Write(1), CopyTruncate(0), Write(1), Compress(1)],
@@ -487,6 +487,7 @@ fn what_failed_once_agrees_with_the_model() {
         &[Rename(0), Pass(300), Rename(0), Kill, Write(1), Copy, Hide, Start, Kill, Start],
         &[Rename(0), Write(1), Copy, Hide, Pass(1100), Kill, Start],
         &[Half, Written, CopyTruncate(0), Hide, Pass(12000)],
+        &[Write(1), Half, Copy, Pass(3000), Copy, Stop],
         &[Rename(0), Pass(12000), Late(1)],
         &[Write(1), Rename(0), Pass(12000), Late(1), Compress(1)],
         &[Write(1), Vanish, Pass(12000), Rename(1), Compress(1)],

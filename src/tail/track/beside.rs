@@ -51,7 +51,7 @@ pub(super) struct Left {
 impl Left {
     /// Takes off what an archive cost.
     pub(super) fn unpacked(&mut self, archive: &Archive) {
-        self.bytes = self.bytes.saturating_sub(archive.length);
+        self.bytes = self.bytes.saturating_sub(archive.beginning.length);
     }
 }
 
@@ -167,7 +167,7 @@ impl Track {
         })
     }
 
-    /// Judges the rest of an archive's content, and remembers the archive.
+    /// Judges the rest of an archive's content, and remembers the archive and the content: copies may turn up.
     pub(super) fn scan_archive(
         &mut self,
         sibling: &Sibling,
@@ -185,6 +185,8 @@ impl Track {
             // It was whole a moment ago: what was counted of it stays counted, and it is not read again.
             Err(error) => tracing::warn!(path, %error, "an archive could be read in part only"),
         }
+        let judged = Followed::judged(&sibling.path, &self.source, &archive.beginning, &archive.tail, counts.now);
+        self.keep_in_mind(judged, counts);
         self.remember(sibling, archive.file, counts);
         counts.soil_urgently();
         Ok(())

@@ -76,7 +76,8 @@ impl Track {
         }
     }
 
-    /// Remembers a file that was not found: copies of it may still turn up, or itself where its directory was gone.
+    /// Remembers a content that stands nowhere by itself: copies of it may still turn up, or the file that was not found,
+    /// where its directory was gone.
     pub(super) fn keep_in_mind(&mut self, mut file: Followed, counts: &mut Counts) {
         if file.known.head.length > 0 {
             (file.known.place, file.known.size) = (Place::Finished, file.known.cursor.offset);

@@ -163,7 +163,8 @@ impl Track {
         is_whole: bool,
         counts: &mut Counts,
     ) -> bool {
-        let is_judged = self.judged_of_copy(&content, sibling.identity) != Some(false);
+        // Where no original is known any more, it was emptied just now: what it lacks is about to be searched for.
+        let is_judged = self.judged_of_copy(&content, sibling.identity) == Some(true);
         if is_judged && is_whole {
             self.remember(sibling, opened, counts);
         } else if !is_judged {
@@ -199,14 +200,16 @@ impl Track {
         archive: Archive,
         counts: &mut Counts,
     ) -> io::Result<bool> {
-        let Ok(content) = archive.beginning() else { return Ok(false) };
         let holds = |file: &Followed| {
             let Checkpoint { head, tail, cursor, .. } = &file.known;
             archive.matches(*head, *tail, cursor.offset).unwrap_or(false)
         };
         let is_quiet = stranger.is_quiet(counts.now);
-        match self.kin(sibling.identity, &content, holds) {
-            Kin::Copy => return Ok(self.leave_copy(stranger, sibling, (archive.file, content), true, counts)),
+        match self.kin(sibling.identity, &archive.beginning, holds) {
+            Kin::Copy => {
+                let Archive { file, beginning, .. } = archive;
+                return Ok(self.leave_copy(stranger, sibling, (file, beginning), true, counts));
+            }
             Kin::Rest(started) => self.scan_archive(sibling, archive, started.cursor, counts)?,
             Kin::None if stranger.is_near => {
                 self.claim_unjudged(counts.now);
