@@ -35,7 +35,7 @@ fn continues_by_itself(line: &[u8]) -> Option<bool> {
 }
 
 /// How lines begin that only ever continue a record.
-const CONTINUATIONS: [&[u8]; 15] = [
+const CONTINUATIONS: [&[u8]; 16] = [
     b"at ",
     b"Caused by",
     b"Suppressed: ",
@@ -48,6 +48,8 @@ const CONTINUATIONS: [&[u8]; 15] = [
     b"Twilio returned the following",
     b"https://www.twilio.com/docs/",
     b"http://www.twilio.com/docs/",
+    // A point of a message: •
+    b"\xe2\x80\xa2 ",
     // The sides of a box: │ ├ └
     b"\xe2\x94\x82",
     b"\xe2\x94\x9c",
@@ -252,6 +254,7 @@ mod tests {
         );
         check("\u{1b}[31mError\u{1b}[39m {\n  code: 1\n}", &[0]);
         check("[error] RestException: [HTTP 400] Unable\nCode: 21602\nCode: 21602", &[0, 2]);
+        check("*Twilio errors*\n• top code: *31426*\n• silence", &[0]);
         check("notes\n| who | Twilio |\n|:--|:--|\n| Amara | 31486 |\nnext", &[0, 1, 4]);
         check("not ok 4 token\n# (in file a)\n# twilio replied: 20101\nok 5\n# done", &[0, 3, 4]);
         check("** 1. row **\n  provider: twilio\n http_code: 400\nerror_code: 21610\n  campaign: x\ncode: 1", &[0, 5]);

@@ -132,13 +132,22 @@ fn logcat_brief(line: &[u8]) -> Option<Unwrapped> {
     prefix(line, &line[..end], end + 3)
 }
 
-/// pm2: `1|callflow  | text`.
+/// pm2: `1|callflow  | text`, and with `--log-date-format` a date in front of the text.
 fn pm2(line: &[u8]) -> Option<Unwrapped> {
     let digits = line.iter().take_while(|byte| byte.is_ascii_digit()).count();
     if digits > 4 || line.get(digits) != Some(&b'|') {
         return None;
     }
-    bar(line, digits + 1)
+    let mut named = bar(line, digits + 1)?;
+    let text = &line[named.text.clone()];
+    let date = text.iter().take_while(|byte| byte.is_ascii_digit() || b"-+.:/TZ ".contains(byte)).count();
+    // The blank behind the date, and what the program printed, which may begin with blanks or digits itself.
+    if let Some(end) = memmem::find(&text[..date], b": ")
+        && end >= b"2026-01-02".len()
+    {
+        named.text.start += end + 2;
+    }
+    Some(named)
 }
 
 /// docker compose: `notify-1  | text`.
@@ -348,6 +357,7 @@ mod tests {
         check("03-01 19:27:20.330 28602 17577 E ReactNativeJS:   code: 31400,", "  code: 31400,");
         check("E/ReactNativeJS(28602):   code: 31400,", "  code: 31400,");
         check("1|callflow  |   status: 401,", "  status: 401,");
+        check("1|callflow  | 2026-02-27 07:12:09 +01:00:   status: 401,", "  status: 401,");
         check("notify-1  |     at success", "    at success");
         check("notify-1  |\r\n", "");
         check("\u{1b}[36mnotify-1    |\u{1b}[0m   status: 401,", "  status: 401,");
