@@ -76,6 +76,7 @@ fn follows(before: &[u8], line: &[u8]) -> bool {
         _ if line.starts_with(b"Code: ") => memmem::find(before, b"Exception: ").is_some(),
         _ if line.starts_with(b"Traceback (most recent call last)") => is_head(before),
         _ if is_exception(line) => (is_head(before) && before[0] != b'{') || is_traceback_line(before),
+        _ if is_class(line) => is_traceback_line(before),
         _ => match (yaml_key(before), yaml_key(line)) {
             (Some(above), Some(key)) => above != key,
             // A YAML document, and MySQL's rows with their keys to the right.
@@ -111,10 +112,23 @@ fn is_traceback_line(line: &[u8]) -> bool {
 
 /// `twilio.base.exceptions.TwilioRestException: …` and the like: a dotted name that says what it is.
 fn is_exception(line: &[u8]) -> bool {
-    let name = line.iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'\\')).count();
-    let name = &line[..name];
+    let name = name_of(line);
     let dotted = name.iter().enumerate().any(|(i, b)| matches!(b, b'.' | b':' | b'\\') && i + 1 < name.len());
     dotted && (memmem::find(name, b"Exception").is_some() || memmem::find(name, b"Error").is_some())
+}
+
+/// `voice.TokenRejected: …`: a dotted name whose last part is a class.
+fn is_class(line: &[u8]) -> bool {
+    let name = name_of(line);
+    let name = name.strip_suffix(b":").unwrap_or(name);
+    let class = name.rsplit(|b| *b == b'.').next().unwrap_or(name);
+    class.len() < name.len() && class.first().is_some_and(u8::is_ascii_uppercase)
+}
+
+/// The qualified name that a line begins with, and a colon behind it.
+fn name_of(line: &[u8]) -> &[u8] {
+    let name = line.iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'\\')).count();
+    &line[..name]
 }
 
 /// The key of `key: value` at the start of a line, as in YAML; a word that is a level is none.
@@ -246,6 +260,7 @@ mod tests {
             "2026-01-01 x ERROR y\nTraceback (most recent call last):\n  File \"a.py\", line 96, in ring\n    call()\ntwilio.base.exceptions.TwilioRestException: HTTP 401 error\nMore info: x",
             &[0],
         );
+        check("x y\nTraceback (most recent call last):\n  File \"a.py\", line 9, in f\n    g()\nvoice.Rejected: 1\nvoice.Rejected: 1", &[0, 1, 5]);
         check("[21:53:41] twilio dial ->\n{\n  \"code\": 20003,\n}\n{\n  \"code\": 20003,\n}", &[0, 4]);
         check("--- failure e9\nprovider: twilio\ncode: 20403\n--- failure f0\nprovider: twilio", &[0, 3]);
         check(
