@@ -35,7 +35,7 @@ fn continues_by_itself(line: &[u8]) -> Option<bool> {
 }
 
 /// How lines begin that only ever continue a record.
-const CONTINUATIONS: [&[u8]; 16] = [
+const CONTINUATIONS: [&[u8]; 17] = [
     b"at ",
     b"Caused by",
     b"Suppressed: ",
@@ -48,6 +48,7 @@ const CONTINUATIONS: [&[u8]; 16] = [
     b"Twilio returned the following",
     b"https://www.twilio.com/docs/",
     b"http://www.twilio.com/docs/",
+    b"www.twilio.com/docs/",
     // A point of a message: •
     b"\xe2\x80\xa2 ",
     // The sides of a box: │ ├ └
@@ -72,6 +73,8 @@ fn follows(before: &[u8], line: &[u8]) -> bool {
         _ if line.starts_with(b"# ") => {
             before.starts_with(b"not ok ") || (before.starts_with(b"# ") && !is_head(&line[2..]))
         }
+        // The points of a report.
+        _ if line.starts_with(b"- ") => !is_head(&line[2..]) && memmem::find(&line[2..], b": ").is_some(),
         // Yii and others print an exception's code on a line of its own.
         _ if line.starts_with(b"Code: ") => memmem::find(before, b"Exception: ").is_some(),
         _ if line.starts_with(b"Traceback (most recent call last)") => is_head(before),
@@ -260,6 +263,7 @@ mod tests {
             "2026-01-01 x ERROR y\nTraceback (most recent call last):\n  File \"a.py\", line 96, in ring\n    call()\ntwilio.base.exceptions.TwilioRestException: HTTP 401 error\nMore info: x",
             &[0],
         );
+        check("Report from seat 9\n- sdk: Twilio\n- errors seen: 31005\n- [x]\nnext", &[0, 3, 4]);
         check("x y\nTraceback (most recent call last):\n  File \"a.py\", line 9, in f\n    g()\nvoice.Rejected: 1\nvoice.Rejected: 1", &[0, 1, 5]);
         check("[21:53:41] twilio dial ->\n{\n  \"code\": 20003,\n}\n{\n  \"code\": 20003,\n}", &[0, 4]);
         check("--- failure e9\nprovider: twilio\ncode: 20403\n--- failure f0\nprovider: twilio", &[0, 3]);

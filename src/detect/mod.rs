@@ -7,6 +7,7 @@
 mod encoding;
 mod joining;
 mod numbers;
+mod plain;
 mod records;
 mod rules;
 mod scanner;

@@ -25,6 +25,7 @@ use self::judge::States;
 pub(super) use self::judge::{Judge, Outlook};
 use self::set::RuleSet;
 use super::numbers::numbers;
+use super::plain::Plain;
 use crate::problem::Problems;
 
 /// The detection rules in their order, compiled.
@@ -192,23 +193,29 @@ impl Rules {
     /// record holds, each with its first place.
     pub fn evidence_of(&self, rule: &Rule, text: &[u8], number: &Range<usize>) -> Vec<(&str, Range<usize>)> {
         let mut found = Vec::new();
-        let low = number.start.saturating_sub(judge::REACH);
+        // Patterns are over what the text means, places in what was written.
+        let mut plain = Plain::default();
+        let mut find = |name, regex: &Regex, written: Range<usize>, digits: &[u8]| {
+            plain.read(&text[written.clone()]);
+            plain.text.extend(digits);
+            let place = regex.find(&plain.text)?;
+            let origin = |at: usize| written.start + plain.origin[at.min(plain.origin.len() - 1)] as usize;
+            Some((name, origin(place.start())..origin(place.end()))).filter(|(_, place)| !place.is_empty())
+        };
         if let Some(before) = &rule.before
             && let Ok(before) = byte_regex(&format!(r"(?:{before})[0-9]{{5}}\z"))
-            && let Some(place) = before.find(&text[low..number.end])
         {
-            found.push(("before", low + place.start()..number.start));
+            let low = number.start.saturating_sub(judge::REACH);
+            found.extend(find("before", &before, low..number.start, &text[number.clone()]));
         }
         if let Some(after) = &rule.after
             && let Ok(after) = byte_regex(&format!("^(?:{after})"))
-            && let Some(place) = after.find(&text[number.end..])
         {
-            found.push(("after", number.end..number.end + place.end()));
+            found.extend(find("after", &after, number.end..text.len(), &[]));
         }
-        found.retain(|(_, place)| !place.is_empty());
         for &index in &rule.has {
             let evidence = &self.evidence[index];
-            found.extend(evidence.regex().find(text).map(|place| (evidence.name.as_str(), place.range())));
+            found.extend(find(evidence.name.as_str(), evidence.regex(), 0..text.len(), &[]));
         }
         found
     }

@@ -212,14 +212,17 @@ fn kubectl_prefix(line: &[u8]) -> Option<Unwrapped> {
     prefix(line, &line[..end], end + 2)
 }
 
-/// stern, and older `kubectl`: `notify-0aa4e5256-8w9b7 app text`.
+/// stern, and older `kubectl`: `notify-0aa4e5256-8w9b7 app text`, `minter-0 › app text`.
 fn stern(line: &[u8]) -> Option<Unwrapped> {
+    const ARROW: &[u8] = " \u{203a} ".as_bytes();
     let pod = line.iter().take_while(|byte| is_name(**byte)).count();
-    if line.get(pod) != Some(&b' ') || !is_pod(&line[..pod]) {
-        return None;
-    }
-    let container = line[pod + 1..].iter().take_while(|byte| is_name(**byte)).count();
-    let end = pod + 1 + container;
+    let between = match &line[pod..] {
+        rest if rest.starts_with(ARROW) => ARROW.len(),
+        [b' ', ..] if is_pod(&line[..pod]) => 1,
+        _ => return None,
+    };
+    let container = line[pod + between..].iter().take_while(|byte| is_name(**byte)).count();
+    let end = pod + between + container;
     if container == 0 || line.get(end).is_some_and(|byte| *byte != b' ') {
         return None;
     }
@@ -363,6 +366,7 @@ mod tests {
         check("\u{1b}[36mnotify-1    |\u{1b}[0m   status: 401,", "  status: 401,");
         check("[pod/notify-0aa4e5256-8w9b7/app] text", "text");
         check("notify-0aa4e5256-8w9b7 app   status: 401,", "  status: 401,");
+        check("minter-0 › app   status: 401,", "  status: 401,");
         check("Mar 17 06:26:48 callsrv phone-worker.1[16795]: W, x", "W, x");
         check("2025-12-07T01:16:52-0500 box9 uvicorn[17944]: callback", "callback");
         check("2025-09-23T19:45:09.145808+00:00 app[web.1]: Authenticate", "Authenticate");

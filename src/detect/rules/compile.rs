@@ -151,8 +151,10 @@ fn followers(all: &[Rule], sides: &[Sides]) -> Result<Box<[bool; 256]>, RulesErr
         let next = dfa.next_state(&mut cache, start, byte).map_err(|error| too_large(&error))?;
         followers[usize::from(byte)] = !next.is_dead() || bounded && may_be_bounded(byte);
     }
-    // Where a line ends nothing follows: whatever a pattern makes of that, it may match.
-    followers[usize::from(b'\n')] = true;
+    // Where a line ends nothing follows: whatever a pattern makes of that, it may match. A mark may hide anything.
+    for byte in [b'\n', 0x1b, b'\\'] {
+        followers[usize::from(byte)] = true;
+    }
     Ok(followers)
 }
 

@@ -8,6 +8,7 @@ use regex_automata::hybrid::LazyStateID;
 use regex_automata::hybrid::dfa::Cache;
 use regex_automata::util::start;
 
+use super::super::plain::{MARK, Plain, may_hide};
 use super::{Automaton, RuleSet, Rules, Side, Verdict};
 use crate::catalog::Entry;
 
@@ -32,6 +33,11 @@ pub(crate) struct Judge {
     after: After,
     /// What is known of each evidence in the record at hand.
     known: Vec<Known>,
+    /// The text beside a number where something hides it, for as long as it is looked at.
+    beside: Plain,
+    /// The beginning of the record at hand as evidence is looked for in it, and its length as it was written; 0 for
+    /// none.
+    record: (Plain, usize),
 }
 
 /// What the rules learn of the logs that they are run over: too much for each of many scanners to have its own.
@@ -122,6 +128,7 @@ impl Judge {
 
     /// Forgets what was known of the last record.
     pub(crate) fn begin_record(&mut self, assume_twilio: bool, rules: &Rules) {
+        self.record.1 = 0;
         self.known.clear();
         self.known.extend(rules.evidence.iter().map(|evidence| {
             let assumed = assume_twilio && evidence.name == ASSUMED;
@@ -161,7 +168,7 @@ impl Judge {
         let seen = &block[at - reach..at];
         let crosses = seen.iter().any(|byte| matches!(byte, b'\n' | b' ' | b'>' | b'"'));
         if let Some(text) = text
-            && seen.len() <= size_of_val(&text)
+            && may_be_remembered(&text.to_ne_bytes(), seen)
         {
             self.states(rules).hopeless[place_of(text)] = Hopeless { text, seen: seen.len(), crosses };
         }
@@ -212,11 +219,11 @@ impl Judge {
         self.look_before(rules, text, number.start, entry.is_some());
         let surroundings = Surroundings::of(text, &number, entry);
         self.look_after(rules, surroundings.after);
-        let Judge { before, after, known, .. } = self;
+        let Judge { before, after, known, record, .. } = self;
+        let mut holds = |evidence: usize| holds(rules, known, record, evidence, text);
         fitting(rules, before, after, &surroundings).find(|&index| {
             let rule = &rules.all[index];
-            rule.has.iter().all(|&evidence| holds(rules, known, evidence, text))
-                && !rule.lacks.iter().any(|&evidence| holds(rules, known, evidence, text))
+            rule.has.iter().all(|&evidence| holds(evidence)) && !rule.lacks.iter().any(|&evidence| holds(evidence))
         })
     }
 
@@ -226,15 +233,51 @@ impl Judge {
         // What stopped before this text's start would stop in it again.
         if self.before.place != place || self.before.reach.is_none_or(|reach| reach > at || reach == REACH) {
             let mut found = std::mem::take(&mut self.before.rules);
-            found.copy(&rules.anywhere);
-            let states = self.states(rules);
-            let mut died = rules.before.run_back(&mut states.before, text, at, |rule| found.insert(rule));
-            if is_known {
-                let other = rules.before_known.run_back(&mut states.before_known, text, at, |rule| found.insert(rule));
-                died = died.zip(other).map(|(one, other)| one.min(other));
+            let mut reach = self.run_back(rules, text, at, is_known, &mut found);
+            let low = at - reach.unwrap_or(at);
+            if may_hide(&text[low.saturating_sub(MARK)..at]) {
+                let low = at.saturating_sub(REACH + 1);
+                let mut beside = std::mem::take(&mut self.beside);
+                beside.read(&text[low..at]);
+                // The number's first digit, which assertions look at.
+                let length = beside.text.len();
+                beside.text.extend(text.get(at));
+                reach = self
+                    .run_back(rules, &beside.text, length, is_known, &mut found)
+                    .map(|reach| at - low - beside.origin[length - reach] as usize)
+                    .or((low > 0).then_some(at - low));
+                self.beside = beside;
             }
-            self.before = Before { place, reach: died.map(|died| at - died), rules: found };
+            self.before = Before { place, reach, rules: found };
         }
+    }
+
+    /// The rules that ask for nothing else before `at`, and how far the automata ran before they died.
+    fn run_back(
+        &mut self,
+        rules: &Rules,
+        text: &[u8],
+        at: usize,
+        is_known: bool,
+        found: &mut RuleSet,
+    ) -> Option<usize> {
+        found.copy(&rules.anywhere);
+        let states = self.states(rules);
+        let mut died = rules.before.run_back(&mut states.before, text, at, |rule| found.insert(rule));
+        if is_known {
+            let other = rules.before_known.run_back(&mut states.before_known, text, at, |rule| found.insert(rule));
+            died = died.zip(other).map(|(one, other)| one.min(other));
+        }
+        died.map(|died| at - died)
+    }
+
+    /// The rules that ask for nothing else behind a number, and how many bytes there were looked at.
+    fn run_on(&mut self, rules: &Rules, text: &[u8], found: &mut RuleSet) -> usize {
+        found.copy(&rules.unfollowed);
+        if !is_bounded(text) {
+            found.clear();
+        }
+        rules.after.run_on(&mut self.states(rules).after, text, |rule| found.insert(rule))
     }
 
     /// Brings `after` up to what stands behind a number.
@@ -242,14 +285,24 @@ impl Judge {
         let place = (text.as_ptr().addr(), text.len());
         if self.after.place != place {
             let mut found = std::mem::take(&mut self.after.rules);
-            found.copy(&rules.unfollowed);
-            if !is_bounded(text) {
-                found.clear();
+            let seen = self.run_on(rules, text, &mut found);
+            if may_hide(&text[..seen]) {
+                let mut beside = std::mem::take(&mut self.beside);
+                beside.read(text);
+                self.run_on(rules, &beside.text, &mut found);
+                self.beside = beside;
             }
-            rules.after.run_on(&mut self.states(rules).after, text, |rule| found.insert(rule));
             self.after = After { place, rules: found };
         }
     }
+}
+
+/// Whether what was seen right before a number says enough about it wherever the same bytes stand there again: no
+/// mark before these bytes can hide any of those seen.
+fn may_be_remembered(text: &[u8; size_of::<u128>()], seen: &[u8]) -> bool {
+    let is_tail = |pair: &[u8]| matches!(pair, [b'[' | b';' | b':' | b'0'..=b'9', b'm' | b'K']);
+    // What hides a character is shorter than six bytes, but for colours.
+    seen.len() + 6 <= text.len() && !may_hide(text) && !text.windows(2).any(is_tail)
 }
 
 /// The rules that match a number by what stands beside it, ascending.
@@ -265,7 +318,13 @@ fn fitting<'a>(
 }
 
 /// Whether a record holds a piece of evidence, by what is known of it.
-fn holds(rules: &Rules, known: &mut [Known], evidence: usize, text: &[u8]) -> bool {
+fn holds(
+    rules: &Rules,
+    known: &mut [Known],
+    record: &mut (Plain, usize),
+    evidence: usize,
+    text: &[u8],
+) -> bool {
     let known = &mut known[evidence];
     if known.present != 0 && known.present <= text.len() {
         return true;
@@ -273,7 +332,17 @@ fn holds(rules: &Rules, known: &mut [Known], evidence: usize, text: &[u8]) -> bo
     if text.len() <= known.absent {
         return false;
     }
-    let held = rules.evidence[evidence].regex().is_match(text);
+    let (plain, length) = record;
+    let meant = if *length == text.len() {
+        &plain.text
+    } else if may_hide(text) {
+        plain.read(text);
+        *length = text.len();
+        &plain.text
+    } else {
+        text
+    };
+    let held = rules.evidence[evidence].regex().is_match(meant);
     if held {
         known.present = text.len()
     } else {
@@ -299,20 +368,29 @@ impl Rules {
         entry: Option<&Entry>,
     ) -> Option<usize> {
         let surroundings = Surroundings::of(text, &number, entry);
+        let meant = |written| {
+            let mut plain = Plain::default();
+            plain.read(written);
+            plain.text
+        };
         let low = number.start.saturating_sub(REACH);
+        let window = &text[low.saturating_sub(1)..number.start];
+        let (mut beside, from) = if may_hide(window) { (meant(window), 0) } else { (text[..number.start].to_vec(), low) };
+        beside.extend(&text[number.clone()]);
+        let (after, text) = (meant(surroundings.after), meant(text));
         let mut followed = Vec::new();
-        self.after.run_on(&mut self.after.dfa.create_cache(), surroundings.after, |rule| followed.push(rule));
+        self.after.run_on(&mut self.after.dfa.create_cache(), &after, |rule| followed.push(rule));
         self.all.iter().zip(patterns).enumerate().position(|(index, (rule, before))| {
             let is_followed = match &rule.after {
                 Some(_) => followed.contains(&index),
-                None => is_bounded(surroundings.after),
+                None => is_bounded(&after),
             };
             (rule.any || entry.is_some())
-                && before.as_ref().is_none_or(|before| before.find_at(&text[..number.end], low).is_some())
+                && before.as_ref().is_none_or(|before| before.find_at(&beside, from).is_some())
                 && is_followed
                 && surroundings.are_named(rule.name)
-                && rule.has.iter().all(|&evidence| self.evidence[evidence].regex().is_match(text))
-                && !rule.lacks.iter().any(|&evidence| self.evidence[evidence].regex().is_match(text))
+                && rule.has.iter().all(|&evidence| self.evidence[evidence].regex().is_match(&text))
+                && !rule.lacks.iter().any(|&evidence| self.evidence[evidence].regex().is_match(&text))
         })
     }
 }
@@ -340,11 +418,10 @@ impl Automaton {
         }
     }
 
-    /// Runs forwards from behind a number, telling the rules that match.
-    fn run_on(&self, cache: &mut Cache, text: &[u8], on: impl FnMut(usize)) {
-        if let Ok(state) = self.dfa.start_state(cache, &after_number()) {
-            self.run(cache, state, text.iter().copied(), None, on);
-        }
+    /// Runs forwards from behind a number, telling the rules that match; how many bytes it looked at.
+    fn run_on(&self, cache: &mut Cache, text: &[u8], on: impl FnMut(usize)) -> usize {
+        let Ok(state) = self.dfa.start_state(cache, &after_number()) else { return 0 };
+        self.run(cache, state, text.iter().copied(), None, on).unwrap_or(text.len())
     }
 
     /// Runs over bytes; after how many of them it died, or `None` where it came to their end, where `next` follows.
