@@ -264,7 +264,10 @@ mod tests {
             &[0],
         );
         check("Report from seat 9\n- sdk: Twilio\n- errors seen: 31005\n- [x]\nnext", &[0, 3, 4]);
-        check("x y\nTraceback (most recent call last):\n  File \"a.py\", line 9, in f\n    g()\nvoice.Rejected: 1\nvoice.Rejected: 1", &[0, 1, 5]);
+        check(
+            "x y\nTraceback (most recent call last):\n  File \"a.py\", line 9, in f\n    g()\nvoice.Rejected: 1\nvoice.Rejected: 1",
+            &[0, 1, 5],
+        );
         check("[21:53:41] twilio dial ->\n{\n  \"code\": 20003,\n}\n{\n  \"code\": 20003,\n}", &[0, 4]);
         check("--- failure e9\nprovider: twilio\ncode: 20403\n--- failure f0\nprovider: twilio", &[0, 3]);
         check(

@@ -59,7 +59,8 @@ impl Plain {
 
 /// The length of what follows the escape character in a sequence that sets a colour or clears a line.
 fn colour(rest: &[u8]) -> Option<usize> {
-    let parameters = rest.strip_prefix(b"[")?.iter().take_while(|byte| matches!(byte, b'0'..=b'9' | b';' | b':')).count();
+    let parameters =
+        rest.strip_prefix(b"[")?.iter().take_while(|byte| matches!(byte, b'0'..=b'9' | b';' | b':')).count();
     (parameters <= PARAMETERS && matches!(rest.get(1 + parameters), Some(b'm' | b'K'))).then_some(parameters + 2)
 }
 

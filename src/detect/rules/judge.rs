@@ -71,6 +71,8 @@ struct Hopeless {
     seen: usize,
     /// Whether a wrapping may end among those.
     crosses: bool,
+    /// Whether a mark before the text may hide the first of those.
+    is_cut: bool,
 }
 
 /// What the rules say of the text before one number; a number is looked at several times in a row.
@@ -157,6 +159,7 @@ impl Judge {
         if let Some(text) = text
             && let hopeless = &self.states(rules).hopeless[place_of(text)]
             && hopeless.text == text
+            && !(hopeless.is_cut && has_mark_at_end(&block[..at - size_of_val(&text)]))
         {
             return !hopeless.crosses || text_start() + hopeless.seen <= at;
         }
@@ -168,9 +171,14 @@ impl Judge {
         let seen = &block[at - reach..at];
         let crosses = seen.iter().any(|byte| matches!(byte, b'\n' | b' ' | b'>' | b'"'));
         if let Some(text) = text
-            && may_be_remembered(&text.to_ne_bytes(), seen)
+            && seen.len() <= size_of_val(&text)
+            && let bytes = text.to_ne_bytes()
+            && !may_hide(&bytes)
+            && !bytes.windows(2).any(ends_colour)
         {
-            self.states(rules).hopeless[place_of(text)] = Hopeless { text, seen: seen.len(), crosses };
+            let unseen = bytes.len() - seen.len();
+            let is_cut = unseen < CHARACTER && bytes[..=unseen.min(bytes.len() - 1)].iter().all(is_of_character);
+            self.states(rules).hopeless[place_of(text)] = Hopeless { text, seen: seen.len(), crosses, is_cut };
         }
         !crosses || text_start() + reach <= at
     }
@@ -297,12 +305,26 @@ impl Judge {
     }
 }
 
-/// Whether what was seen right before a number says enough about it wherever the same bytes stand there again: no
-/// mark before these bytes can hide any of those seen.
-fn may_be_remembered(text: &[u8; size_of::<u128>()], seen: &[u8]) -> bool {
-    let is_tail = |pair: &[u8]| matches!(pair, [b'[' | b';' | b':' | b'0'..=b'9', b'm' | b'K']);
-    // What hides a character is shorter than six bytes, but for colours.
-    seen.len() + 6 <= text.len() && !may_hide(text) && !text.windows(2).any(is_tail)
+/// The longest that hides a character, `\u00e9`, in bytes.
+const CHARACTER: usize = 6;
+
+/// Whether a byte may be a part of such, behind its mark.
+fn is_of_character(byte: &u8) -> bool {
+    byte.is_ascii_hexdigit() || matches!(byte, b'u' | b'x')
+}
+
+/// Whether a text ends in the mark of such, and maybe in a part of the rest of it.
+#[inline]
+fn has_mark_at_end(text: &[u8]) -> bool {
+    match text.last_chunk::<8>() {
+        Some(last) => last.iter().fold(false, |found, byte| found | (*byte == b'\\')),
+        None => may_hide(text),
+    }
+}
+
+/// Whether two bytes may end a sequence that sets a colour.
+fn ends_colour(pair: &[u8]) -> bool {
+    matches!(pair, [b'[' | b';' | b':' | b'0'..=b'9', b'm' | b'K'])
 }
 
 /// The rules that match a number by what stands beside it, ascending.
@@ -318,13 +340,7 @@ fn fitting<'a>(
 }
 
 /// Whether a record holds a piece of evidence, by what is known of it.
-fn holds(
-    rules: &Rules,
-    known: &mut [Known],
-    record: &mut (Plain, usize),
-    evidence: usize,
-    text: &[u8],
-) -> bool {
+fn holds(rules: &Rules, known: &mut [Known], record: &mut (Plain, usize), evidence: usize, text: &[u8]) -> bool {
     let known = &mut known[evidence];
     if known.present != 0 && known.present <= text.len() {
         return true;
@@ -375,7 +391,8 @@ impl Rules {
         };
         let low = number.start.saturating_sub(REACH);
         let window = &text[low.saturating_sub(1)..number.start];
-        let (mut beside, from) = if may_hide(window) { (meant(window), 0) } else { (text[..number.start].to_vec(), low) };
+        let (mut beside, from) =
+            if may_hide(window) { (meant(window), 0) } else { (text[..number.start].to_vec(), low) };
         beside.extend(&text[number.clone()]);
         let (after, text) = (meant(surroundings.after), meant(text));
         let mut followed = Vec::new();

@@ -101,6 +101,17 @@ fn counts_a_code_once_for_each_record() {
 }
 
 #[test]
+fn sees_through_colours_and_escaped_characters() {
+    check("twilio \u{1b}[36mcode\u{1b}[0m=\u{1b}[33m21211\u{1b}[0m", &[(0, 21211)]);
+    check("\u{1b}[31mzoom\u{1b}[0m: error code 31005 for twilio", &[]);
+    check("twilio call failed: \u{1b}[33m31005\u{1b}[0mms", &[]);
+    check(r#"{"m":"Twilio devolvi\u00f3 el c\u00f3digo 21211","n":"\u30a8"}"#, &[(0, 21211)]);
+    check(r"body={\x22twilio\x22:{\x22code\x22:21211}}", &[(0, 21211)]);
+    // The sixteen bytes before the number are the same, and only what stands before them tells.
+    check("more_info codeu0022:           21211\nmore_info code\\u0022:           21211\n", &[(37, 21211)]);
+}
+
+#[test]
 fn takes_evidence_from_every_line_of_a_record() {
     let object = "device failed {\n  code: 30003,\n  moreInfo: 'https://www.twilio.com/docs/errors/30003'\n}\n";
     check(object, &[(31, 30003)]);
@@ -258,7 +269,7 @@ fn decides_what_is_open_when_nothing_comes() {
 }
 
 /// Lines that begin, continue, wrap and decoy.
-const PIECES: [&str; 36] = [
+const PIECES: [&str; 42] = [
     "ConnectionError (31005): a\n",
     "2026-01-01T00:00:00Z ERROR twilio call failed {\n",
     "  code: 20403,\n",
@@ -295,6 +306,12 @@ const PIECES: [&str; 36] = [
     "level=error code=31005 zoom=1\n",
     "2026-01-01T00:00:00Z web1 dialer: CallCancelledError {\n",
     "  code: 31008,\n",
+    "twilio \\u001b[31mcode\\u001b[0m=\\u001b[33m21211\\u001b[0m ms\n",
+    "twilio c\\u00f3digo 21211\u{1b}[0m\n",
+    "more_info codeu0022:           21211\n",
+    "more_info code\\u0022:           21211\n",
+    "{\\x22twilio\\x22:{\\x22code\\x22:21211}} ",
+    "\u{1b}[36mzoom\u{1b}[0m error ",
 ];
 
 proptest! {
