@@ -43,5 +43,6 @@ mod scan;
 mod service;
 mod state;
 mod supply;
+mod sweeps;
 mod torture;
 mod why;
