@@ -107,6 +107,7 @@ fn sees_through_colours_and_escaped_characters() {
     check("twilio call failed: \u{1b}[33m31005\u{1b}[0mms", &[]);
     check(r#"{"m":"Twilio devolvi\u00f3 el c\u00f3digo 21211","n":"\u30a8"}"#, &[(0, 21211)]);
     check(r"body={\x22twilio\x22:{\x22code\x22:21211}}", &[(0, 21211)]);
+    check(r"body={\x22twilio\x22:{\x22code\x22:\x2221211\x22}}", &[(0, 21211)]);
     // The sixteen bytes before the number are the same, and only what stands before them tells.
     check("more_info codeu0022:           21211\nmore_info code\\u0022:           21211\n", &[(37, 21211)]);
 }
