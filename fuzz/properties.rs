@@ -11,7 +11,7 @@ use twdiag::redact::redact;
 
 /// Patterns of rules that are put in front of the embedded ones.
 const PATTERNS: [&str; 8] =
-    ["", "code", "{is}", "(?:{failure}){is}", "[^x]{0,40}x", "(?s).{0,80}", r"\b(?:a|ab|abc)\d?", "{colour}?{gap}\\["];
+    ["", "code", "{is}", "(?:{failure}){is}", "[^x]{0,40}x", "(?s).{0,80}", r"\b(?:a|ab|abc)\d?", "{gap}\\["];
 
 /// How many different rules there are: each is compiled once, which takes longer than all else.
 const CHOICES: u8 = 32;
