@@ -1,5 +1,6 @@
 //! How the rules decide about a number.
 
+use std::cmp::Ordering;
 use std::ops::Range;
 
 use memchr::{memchr, memrchr};
@@ -348,15 +349,18 @@ fn holds(rules: &Rules, known: &mut [Known], record: &mut (Plain, usize), eviden
     if text.len() <= known.absent {
         return false;
     }
-    let (plain, length) = record;
-    let meant = if *length == text.len() {
-        &plain.text
-    } else if may_hide(text) {
-        plain.read(text);
-        *length = text.len();
-        &plain.text
-    } else {
+    let (plain, read) = record;
+    // A known beginning ends with a line, and nothing hides over lines.
+    let meant = if *read == 0 && !may_hide(text) {
         text
+    } else {
+        match (*read).cmp(&text.len()) {
+            Ordering::Less if *read > 0 => plain.read_on(text),
+            Ordering::Equal => {}
+            _ => plain.read(text),
+        }
+        *read = text.len();
+        &plain.text
     };
     let held = rules.evidence[evidence].regex().is_match(meant);
     if held {
