@@ -176,6 +176,8 @@ impl Judge {
             && let bytes = text.to_ne_bytes()
             && !may_hide(&bytes)
             && !bytes.windows(2).any(ends_colour)
+            // Of a colour that ends with the first of these bytes, no more is seen.
+            && !(seen.len() == bytes.len() && matches!(bytes[0], b'm' | b'K'))
         {
             let unseen = bytes.len() - seen.len();
             let is_cut = unseen < CHARACTER && bytes[..=unseen.min(bytes.len() - 1)].iter().all(is_of_character);

@@ -108,6 +108,10 @@ fn sees_through_colours_and_escaped_characters() {
     check(r#"{"m":"Twilio devolvi\u00f3 el c\u00f3digo 21211","n":"\u30a8"}"#, &[(0, 21211)]);
     check(r"body={\x22twilio\x22:{\x22code\x22:21211}}", &[(0, 21211)]);
     check(r"body={\x22twilio\x22:{\x22code\x22:\x2221211\x22}}", &[(0, 21211)]);
+    let line = |before: &str| format!("2026-01-02T10:00:00Z {before}K\":{{\"intValue\":\"21999\"}}}}\n");
+    let (other, coloured) = (line("zz "), line("{\"key\":\"twilio.error.code\",\"value\u{1b}[1"));
+    let at = other.len() as u64;
+    check(&format!("{other}{coloured}2026-01-02T10:00:01Z end\n"), &[(at, 21999)]);
     // The sixteen bytes before the number are the same, and only what stands before them tells.
     check("more_info codeu0022:           21211\nmore_info code\\u0022:           21211\n", &[(37, 21211)]);
 }
