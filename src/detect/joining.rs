@@ -5,6 +5,8 @@
 
 use memchr::{memchr, memmem};
 
+use super::plain::colours;
+
 /// Whether `line` belongs to the record of `before`, the line of the same stream right before it.
 pub(crate) fn continues(before: &[u8], line: &[u8]) -> bool {
     let line = skip_colours(line);
@@ -222,16 +224,9 @@ fn is_indented_head(line: &[u8]) -> bool {
     }
 }
 
-/// The line without the colour sequences that it begins with, raw or as JSON escapes them.
-fn skip_colours(mut line: &[u8]) -> &[u8] {
-    loop {
-        let Some(rest) = line.strip_prefix(b"\x1b[").or_else(|| line.strip_prefix(br"\u001b[")) else { return line };
-        let parameters = rest.iter().take_while(|b| b.is_ascii_digit() || **b == b';').count();
-        match rest.get(parameters) {
-            Some(b'm') => line = &rest[parameters + 1..],
-            _ => return line,
-        }
-    }
+/// The line without the colour sequences that it begins with.
+fn skip_colours(line: &[u8]) -> &[u8] {
+    &line[colours(line)..]
 }
 
 #[cfg(test)]

@@ -22,12 +22,55 @@ pub(super) fn may_hide(text: &[u8]) -> bool {
     memchr2(0x1b, b'\\', text).is_some()
 }
 
+/// Whether what hides something may begin in a text and end behind it.
+#[inline]
+pub(super) fn may_end_hiding(text: &[u8]) -> bool {
+    match text.last_chunk::<MARK>() {
+        Some(last) => last.iter().fold(false, |found, byte| found | matches!(byte, 0x1b | b'\\')),
+        None => may_hide(text),
+    }
+}
+
+/// Whether a byte may be a part of what hides something, behind its mark.
+pub(super) fn is_hidden(byte: &u8) -> bool {
+    byte.is_ascii_hexdigit() || matches!(byte, b'u' | b'x' | b'[' | b';' | b':' | b'm' | b'K')
+}
+
+/// How long the colour sequences are that a text begins with, raw or as JSON escapes them.
+pub(super) fn colours(text: &[u8]) -> usize {
+    let mut length = 0;
+    loop {
+        let rest = &text[length..];
+        let mark = if rest.starts_with(b"\x1b") {
+            1
+        } else if rest.starts_with(br"\u001b") {
+            6
+        } else {
+            return length;
+        };
+        match colour(&rest[mark..]) {
+            Some(sequence) => length += mark + sequence,
+            None => return length,
+        }
+    }
+}
+
 impl Plain {
     /// Reads `written`, in place of what was read before.
     pub(super) fn read(&mut self, written: &[u8]) {
+        self.clear();
+        self.read_on(written);
+    }
+
+    /// Forgets what was read.
+    pub(super) fn clear(&mut self) {
         self.text.clear();
         self.origin.clear();
-        self.read_on(written);
+    }
+
+    /// The length of what was read, as it was written.
+    pub(super) fn length(&self) -> usize {
+        self.origin.last().map_or(0, |length| *length as usize)
     }
 
     /// Reads `written`, of which what was read before is the beginning: whole lines, in which nothing is cut.

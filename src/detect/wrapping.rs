@@ -5,6 +5,8 @@ use std::ops::Range;
 
 use memchr::{memchr, memmem};
 
+use super::plain::colours;
+
 /// A physical line seen through its wrapping.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Unwrapped {
@@ -157,30 +159,17 @@ fn compose(line: &[u8]) -> Option<Unwrapped> {
 
 /// docker compose on a terminal: the name and its bar in colour, `␛[36mnotify-1  |␛[0m text`.
 fn coloured_compose(line: &[u8]) -> Option<Unwrapped> {
-    let name = colour(line);
+    let name = colours(line);
     let bar = name + memchr(b'|', line.get(name..120.min(line.len()))?)?;
     let origin = line[name..bar].trim_ascii_end();
     if name == 0 || origin.len() == bar - name || origin.is_empty() || !origin.iter().all(|byte| is_name(*byte)) {
         return None;
     }
-    let text = bar + 1 + colour(&line[bar + 1..]);
+    let text = bar + 1 + colours(&line[bar + 1..]);
     if line.get(text).is_some_and(|byte| *byte != b' ') {
         return None;
     }
     prefix(line, origin, (text + 1).min(line.len()))
-}
-
-/// How long the colour sequences are that a text begins with.
-fn colour(text: &[u8]) -> usize {
-    let mut length = 0;
-    while let Some(rest) = text[length..].strip_prefix(b"\x1b[") {
-        let parameters = rest.iter().take_while(|byte| byte.is_ascii_digit() || **byte == b';').count();
-        if rest.get(parameters) != Some(&b'm') {
-            break;
-        }
-        length += 2 + parameters + 1;
-    }
-    length
 }
 
 /// A name, blanks, a bar and a blank (or the end).

@@ -9,7 +9,7 @@ use regex_automata::hybrid::LazyStateID;
 use regex_automata::hybrid::dfa::Cache;
 use regex_automata::util::start;
 
-use super::super::plain::{MARK, Plain, may_hide};
+use super::super::plain::{MARK, Plain, is_hidden, may_end_hiding, may_hide};
 use super::{Automaton, RuleSet, Rules, Side, Verdict};
 use crate::catalog::Entry;
 
@@ -36,9 +36,8 @@ pub(crate) struct Judge {
     known: Vec<Known>,
     /// The text beside a number where something hides it, for as long as it is looked at.
     beside: Plain,
-    /// The beginning of the record at hand as evidence is looked for in it, and its length as it was written; 0 for
-    /// none.
-    record: (Plain, usize),
+    /// The beginning of the record at hand, where something hides it.
+    record: Plain,
 }
 
 /// What the rules learn of the logs that they are run over: too much for each of many scanners to have its own.
@@ -131,7 +130,7 @@ impl Judge {
 
     /// Forgets what was known of the last record.
     pub(crate) fn begin_record(&mut self, assume_twilio: bool, rules: &Rules) {
-        self.record.1 = 0;
+        self.record.clear();
         self.known.clear();
         self.known.extend(rules.evidence.iter().map(|evidence| {
             let assumed = assume_twilio && evidence.name == ASSUMED;
@@ -160,7 +159,7 @@ impl Judge {
         if let Some(text) = text
             && let hopeless = &self.states(rules).hopeless[place_of(text)]
             && hopeless.text == text
-            && !(hopeless.is_cut && has_mark_at_end(&block[..at - size_of_val(&text)]))
+            && !(hopeless.is_cut && may_end_hiding(&block[..at - size_of_val(&text)]))
         {
             return !hopeless.crosses || text_start() + hopeless.seen <= at;
         }
@@ -175,12 +174,9 @@ impl Judge {
             && seen.len() <= size_of_val(&text)
             && let bytes = text.to_ne_bytes()
             && !may_hide(&bytes)
-            && !bytes.windows(2).any(ends_colour)
-            // Of a colour that ends with the first of these bytes, no more is seen.
-            && !(seen.len() == bytes.len() && matches!(bytes[0], b'm' | b'K'))
         {
             let unseen = bytes.len() - seen.len();
-            let is_cut = unseen < CHARACTER && bytes[..=unseen.min(bytes.len() - 1)].iter().all(is_of_character);
+            let is_cut = bytes.iter().take(unseen + 1).all(is_hidden);
             self.states(rules).hopeless[place_of(text)] = Hopeless { text, seen: seen.len(), crosses, is_cut };
         }
         !crosses || text_start() + reach <= at
@@ -308,28 +304,6 @@ impl Judge {
     }
 }
 
-/// The longest that hides a character, `\u00e9`, in bytes.
-const CHARACTER: usize = 6;
-
-/// Whether a byte may be a part of such, behind its mark.
-fn is_of_character(byte: &u8) -> bool {
-    byte.is_ascii_hexdigit() || matches!(byte, b'u' | b'x')
-}
-
-/// Whether a text ends in the mark of such, and maybe in a part of the rest of it.
-#[inline]
-fn has_mark_at_end(text: &[u8]) -> bool {
-    match text.last_chunk::<8>() {
-        Some(last) => last.iter().fold(false, |found, byte| found | (*byte == b'\\')),
-        None => may_hide(text),
-    }
-}
-
-/// Whether two bytes may end a sequence that sets a colour.
-fn ends_colour(pair: &[u8]) -> bool {
-    matches!(pair, [b'[' | b';' | b':' | b'0'..=b'9', b'm' | b'K'])
-}
-
 /// The rules that match a number by what stands beside it, ascending.
 fn fitting<'a>(
     rules: &'a Rules,
@@ -343,7 +317,7 @@ fn fitting<'a>(
 }
 
 /// Whether a record holds a piece of evidence, by what is known of it.
-fn holds(rules: &Rules, known: &mut [Known], record: &mut (Plain, usize), evidence: usize, text: &[u8]) -> bool {
+fn holds(rules: &Rules, known: &mut [Known], record: &mut Plain, evidence: usize, text: &[u8]) -> bool {
     let known = &mut known[evidence];
     if known.present != 0 && known.present <= text.len() {
         return true;
@@ -351,18 +325,16 @@ fn holds(rules: &Rules, known: &mut [Known], record: &mut (Plain, usize), eviden
     if text.len() <= known.absent {
         return false;
     }
-    let (plain, read) = record;
     // A known beginning ends with a line, and nothing hides over lines.
-    let meant = if *read == 0 && !may_hide(text) {
+    let meant = if record.length() == 0 && !may_hide(text) {
         text
     } else {
-        match (*read).cmp(&text.len()) {
-            Ordering::Less if *read > 0 => plain.read_on(text),
+        match record.length().cmp(&text.len()) {
+            Ordering::Less => record.read_on(text),
             Ordering::Equal => {}
-            _ => plain.read(text),
+            Ordering::Greater => record.read(text),
         }
-        *read = text.len();
-        &plain.text
+        &record.text
     };
     let held = rules.evidence[evidence].regex().is_match(meant);
     if held {
