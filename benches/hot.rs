@@ -91,6 +91,12 @@ fn joined() -> (String, u64) {
     (text, records)
 }
 
+/// Records of thousands of lines, a number that the rules look up evidence for on each.
+fn long() -> String {
+    let record: String = (0..2500).map(|line| format!("  code: 3{line:04},\n")).collect();
+    format!("2026-03-02 08:01:04 INFO plan {{\n{record}}}\n").repeat(4)
+}
+
 #[inline(never)]
 fn measured_scan_ordinary(scanner: &mut Scanner, log: &Log) {
     assert_eq!(scan(scanner, &log.text), 0);
@@ -109,6 +115,12 @@ fn measured_scan_decoys(scanner: &mut Scanner, log: &Log) {
 #[inline(never)]
 fn measured_join_records(scanner: &mut Scanner, (text, records): &(String, u64)) {
     assert_eq!(scan(scanner, text), *records);
+}
+
+#[inline(never)]
+fn measured_long_records(scanner: &mut Scanner, text: &str) {
+    let known = log::codes().into_iter().filter(|code| (30_000..32_500).contains(code)).count() as u64;
+    assert_eq!(scan(scanner, text), 4 * known);
 }
 
 /// Every number of five digits.
@@ -222,6 +234,12 @@ fn join_records(bencher: Bencher<'_, '_>) {
 }
 
 #[divan::bench]
+fn long_records(bencher: Bencher<'_, '_>) {
+    let (text, mut scanner) = (long(), DETECTOR.scanner(Assume::Nothing));
+    bencher.counter(BytesCount::of_str(&text)).bench_local(|| measured_long_records(&mut scanner, &text));
+}
+
+#[divan::bench]
 fn catalog_lookup(bencher: Bencher<'_, '_>) {
     let catalog = Catalog::embedded();
     bencher.counter(divan::counter::ItemsCount::new(90_000_u32)).bench_local(|| measured_catalog_lookup(&catalog));
@@ -271,6 +289,7 @@ fn once() -> anyhow::Result<String> {
     measured_scan_hits(&mut scanner, &hits);
     measured_scan_decoys(&mut scanner, &decoys);
     measured_join_records(&mut scanner, &joined);
+    measured_long_records(&mut scanner, &long());
     measured_catalog_lookup(DETECTOR.catalog());
     measured_page(&snapshot());
     let directory = tempfile::tempdir()?;
@@ -307,7 +326,7 @@ fn guard(accepts: bool) -> anyhow::Result<()> {
             *most = count.max(*most);
         }
     }
-    ensure!(counts.len() == 8, "callgrind_annotate names {counts:?}");
+    ensure!(counts.len() == 9, "callgrind_annotate names {counts:?}");
     let rustc = Command::new("rustc").arg("--version").output()?;
     let rustc = String::from_utf8(rustc.stdout)?.split_whitespace().nth(1).unwrap_or_default().to_owned();
     let of = format!("rustc {rustc}, {level}");

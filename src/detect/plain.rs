@@ -58,24 +58,9 @@ pub(super) fn colours(text: &[u8]) -> usize {
 impl Plain {
     /// Reads `written`, in place of what was read before.
     pub(super) fn read(&mut self, written: &[u8]) {
-        self.clear();
-        self.read_on(written);
-    }
-
-    /// Forgets what was read.
-    pub(super) fn clear(&mut self) {
         self.text.clear();
         self.origin.clear();
-    }
-
-    /// The length of what was read, as it was written.
-    pub(super) fn length(&self) -> usize {
-        self.origin.last().map_or(0, |length| *length as usize)
-    }
-
-    /// Reads `written`, of which what was read before is the beginning: whole lines, in which nothing is cut.
-    pub(super) fn read_on(&mut self, written: &[u8]) {
-        let mut at = self.origin.pop().unwrap_or(0) as usize;
+        let mut at = 0;
         while let Some(&byte) = written.get(at) {
             let rest = &written[at..];
             let mut bytes = [0; 4];
@@ -164,18 +149,6 @@ mod tests {
         check(r"\u001b[33m31005\x1b[0m \\u001b[1m \033[0m\e[0m.", "31005  .");
         check(r"c\u00f3digo \\u30a8 {\x22code\x22:31005}", "código エ {\"code\":31005}");
         check(r"\ud83d\udea8 \u0022a\u0022", "\u{1f6a8} \"a\"");
-    }
-
-    #[test]
-    fn reads_on_behind_what_was_read() {
-        let written = b"c\\u00f3digo\n\x1b[33m31005\x1b[0m\nmore";
-        let (mut whole, mut pieces) = (Plain::default(), Plain::default());
-        whole.read(written);
-        for (end, _) in written.iter().enumerate().filter(|(_, byte)| **byte == b'\n') {
-            pieces.read_on(&written[..=end]);
-        }
-        pieces.read_on(written);
-        assert_eq!((whole.text, whole.origin), (pieces.text, pieces.origin));
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! How the rules decide about a number.
 
-use std::cmp::Ordering;
 use std::ops::Range;
 
 use memchr::{memchr, memrchr};
+use regex::bytes::Regex;
 use regex_automata::Anchored;
 use regex_automata::hybrid::LazyStateID;
 use regex_automata::hybrid::dfa::Cache;
@@ -36,7 +36,9 @@ pub(crate) struct Judge {
     known: Vec<Known>,
     /// The text beside a number where something hides it, for as long as it is looked at.
     beside: Plain,
-    /// The beginning of the record at hand, where something hides it.
+    /// Whether anything hides something in the record at hand, once that was asked.
+    hides: Option<bool>,
+    /// The record at hand where something does.
     record: Plain,
 }
 
@@ -95,13 +97,15 @@ struct After {
     rules: RuleSet,
 }
 
-/// How much of a record has been searched for one piece of evidence.
+/// What is known of one piece of evidence in the record at hand.
 #[derive(Clone, Copy, Debug, Default)]
-struct Known {
-    /// Not within the record's first bytes, this many.
-    absent: usize,
-    /// Within the record's first bytes, this many; 0 where that is not known.
-    present: usize,
+enum Known {
+    #[default]
+    Unknown,
+    /// The record holds it nowhere.
+    Absent,
+    /// Where its first place begins and ends, in bytes of the text as its program meant it.
+    At(usize, usize),
 }
 
 /// What can be said of a number from its surroundings alone.
@@ -130,12 +134,13 @@ impl Judge {
 
     /// Forgets what was known of the last record.
     pub(crate) fn begin_record(&mut self, assume_twilio: bool, rules: &Rules) {
-        self.record.clear();
+        self.hides = None;
         self.known.clear();
-        self.known.extend(rules.evidence.iter().map(|evidence| {
-            let assumed = assume_twilio && evidence.name == ASSUMED;
-            Known { absent: 0, present: usize::from(assumed) }
-        }));
+        self.known.extend(
+            rules.evidence.iter().map(|evidence| {
+                if assume_twilio && evidence.name == ASSUMED { Known::At(0, 0) } else { Known::Unknown }
+            }),
+        );
     }
 
     /// Whether no rule can accept an uncatalogued number at this place, whatever its record holds.
@@ -222,12 +227,25 @@ impl Judge {
         number: Range<usize>,
         entry: Option<&Entry>,
     ) -> Option<usize> {
-        let text = &text[..length];
         self.look_before(rules, text, number.start, entry.is_some());
-        let surroundings = Surroundings::of(text, &number, entry);
+        let surroundings = Surroundings::of(&text[..length], &number, entry);
         self.look_after(rules, surroundings.after);
-        let Judge { before, after, known, record, .. } = self;
-        let mut holds = |evidence: usize| holds(rules, known, record, evidence, text);
+        let Judge { before, after, known, hides, record, .. } = self;
+        let mut holds = |evidence: usize| {
+            let hides = *hides.get_or_insert_with(|| {
+                let hides = may_hide(text);
+                if hides {
+                    record.read(text);
+                }
+                hides
+            });
+            // Nothing hides over lines.
+            let (meant, length) = match hides {
+                false => (text, length),
+                true => (&record.text[..], record.origin.partition_point(|at| (*at as usize) < length)),
+            };
+            known[evidence].holds(rules.evidence[evidence].regex(), meant, length)
+        };
         fitting(rules, before, after, &surroundings).find(|&index| {
             let rule = &rules.all[index];
             rule.has.iter().all(|&evidence| holds(evidence)) && !rule.lacks.iter().any(|&evidence| holds(evidence))
@@ -316,33 +334,21 @@ fn fitting<'a>(
     RuleSet::common([&before.rules, &after.rules, scope]).filter(is_named)
 }
 
-/// Whether a record holds a piece of evidence, by what is known of it.
-fn holds(rules: &Rules, known: &mut [Known], record: &mut Plain, evidence: usize, text: &[u8]) -> bool {
-    let known = &mut known[evidence];
-    if known.present != 0 && known.present <= text.len() {
-        return true;
-    }
-    if text.len() <= known.absent {
-        return false;
-    }
-    // A known beginning ends with a line, and nothing hides over lines.
-    let meant = if record.length() == 0 && !may_hide(text) {
-        text
-    } else {
-        match record.length().cmp(&text.len()) {
-            Ordering::Less => record.read_on(text),
-            Ordering::Equal => {}
-            Ordering::Greater => record.read(text),
+impl Known {
+    /// Whether the first `length` bytes of a record, whole lines, hold the evidence.
+    ///
+    /// The whole record is searched once: a search for each of its numbers would take a long record's length squared.
+    fn holds(&mut self, evidence: &Regex, text: &[u8], length: usize) -> bool {
+        if matches!(self, Known::Unknown) {
+            *self = evidence.find(text).map_or(Known::Absent, |place| Known::At(place.start(), place.end()));
         }
-        &record.text
-    };
-    let held = rules.evidence[evidence].regex().is_match(meant);
-    if held {
-        known.present = text.len()
-    } else {
-        known.absent = text.len()
+        match *self {
+            Known::Unknown | Known::Absent => false,
+            Known::At(_, end) if end <= length => true,
+            // Of what begins in these lines and ends behind them, another may end in them.
+            Known::At(start, _) => start < length && evidence.is_match(&text[..length]),
+        }
     }
-    held
 }
 
 #[cfg(test)]
