@@ -80,6 +80,7 @@ fn follows(before: &[u8], line: &[u8]) -> bool {
         _ if line.starts_with(b"Traceback (most recent call last)") => is_head(before),
         _ if is_exception(line) => (is_head(before) && before[0] != b'{') || is_traceback_line(before),
         _ if is_class(line) => is_traceback_line(before),
+        _ if is_head(before) && repeats(before, line) => true,
         _ => match (yaml_key(before), yaml_key(line)) {
             (Some(above), Some(key)) => above != key,
             // A YAML document, and MySQL's rows with their keys to the right.
@@ -126,6 +127,13 @@ fn is_class(line: &[u8]) -> bool {
     let name = name.strip_suffix(b":").unwrap_or(name);
     let class = name.rsplit(|b| *b == b'.').next().unwrap_or(name);
     class.len() < name.len() && class.first().is_some_and(u8::is_ascii_uppercase)
+}
+
+/// Whether a line is the error that the line before it has logged: `ERROR [dialer] no route` and `Error: no route`.
+fn repeats(before: &[u8], line: &[u8]) -> bool {
+    let class = name_of(line).strip_suffix(b":").filter(|class| class.first().is_some_and(u8::is_ascii_uppercase));
+    let Some(text) = class.and_then(|class| line[class.len() + 1..].strip_prefix(b" ")) else { return false };
+    !text.is_empty() && memmem::find(before, text).is_some()
 }
 
 /// The qualified name that a line begins with, and a colon behind it.
@@ -271,6 +279,7 @@ mod tests {
         check("*Twilio errors*\n• top code: *31426*\n• silence", &[0]);
         check("notes\n| who | Twilio |\n|:--|:--|\n| Amara | 31486 |\nnext", &[0, 1, 4]);
         check("not ok 4 token\n# (in file a)\n# twilio replied: 20101\nok 5\n# done", &[0, 3, 4]);
+        check("[x] 7 ERROR [Calls] no route\nError: no route\n    at a (b.js:1:2)\nError: no route", &[0, 3]);
         check("** 1. row **\n  provider: twilio\n http_code: 400\nerror_code: 21610\n  campaign: x\ncode: 1", &[0, 5]);
     }
 

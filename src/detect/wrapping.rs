@@ -107,22 +107,60 @@ fn cri(line: &[u8]) -> Option<Unwrapped> {
     Some(Unwrapped { stream: stream_of(name), text: text..line.len(), partial, dress: Dress::Cri })
 }
 
-/// Android's `threadtime`: `03-01 19:27:20.330 28602 17577 E ReactNativeJS: text`.
+/// Android's formats with a time, here in front of `E ReactNativeJS: text` and the like: `threadtime` and `time`, with
+/// a year or without, and Android Studio's.
+///
+/// - `03-01 19:27:20.330 28602 17577 E ReactNativeJS: text`
+/// - `03-01 19:27:20.330 E/ReactNativeJS(28602): text`
+/// - `2026-03-01 19:27:20.330 28602-17577/com.example.dialer E/ReactNativeJS: text`
+/// - `2026-03-01 19:27:20.330 28602-17577 ReactNativeJS           com.example.dialer                   E  text`
 fn logcat(line: &[u8]) -> Option<Unwrapped> {
-    if line.get(2) != Some(&b'-') || line.get(5) != Some(&b' ') || line.get(8) != Some(&b':') {
+    let year = if line.get(4) == Some(&b'-') { 5 } else { 0 };
+    let date = line.get(year..year + 19)?;
+    if date[2] != b'-' || date[5] != b' ' || date[8] != b':' || date[11] != b':' || date[14] != b'.' || date[18] != b' '
+    {
         return None;
     }
-    let colon = 18 + memmem::find(line.get(18..90.min(line.len()))?, b": ")?;
-    let mut words = line[18..colon].split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+    let from = year + 19;
+    let rest = &line[from..];
+    if let Some(brief) = logcat_brief(rest) {
+        return prefix(line, &rest[..brief.text.start], from + brief.text.start);
+    }
     let is_number = |word: &[u8]| word.iter().all(u8::is_ascii_digit);
-    let threads = words.next().is_some_and(is_number) && words.next().is_some_and(is_number);
-    let level = words.next().is_some_and(|word| matches!(word, b"V" | b"D" | b"I" | b"W" | b"E" | b"F" | b"A"));
-    if threads && level { prefix(line, &line[18..colon], colon + 2) } else { None }
+    let ids = |word: &[u8]| memchr(b'-', word).is_some_and(|at| is_number(&word[..at]) && is_number(&word[at + 1..]));
+    let mut ends = rest.iter().enumerate().skip(1).filter(|(at, byte)| **byte == b' ' && rest[at - 1] != b' ');
+    let mut word = || {
+        let end = ends.next()?.0;
+        let start = rest[..end].iter().rposition(|byte| *byte == b' ').map_or(0, |at| at + 1);
+        Some((&rest[start..end], end))
+    };
+    let (first, _) = word()?;
+    if is_number(first) {
+        let is_tid = is_number(word()?.0);
+        let is_level = is_level_letter(word()?.0);
+        let colon = memmem::find(rest.get(..90.min(rest.len()))?, b": ")?;
+        return if is_tid && is_level { prefix(line, &rest[..colon], from + colon + 2) } else { None };
+    }
+    if first.split(|byte| *byte == b'/').next().is_some_and(ids) {
+        let (second, end) = word()?;
+        if second.ends_with(b":") {
+            return prefix(line, &rest[..end], from + end + 1);
+        }
+        let (_, (level, end)) = (word()?, word()?);
+        if is_level_letter(level) && rest.get(end + 1) == Some(&b' ') {
+            return prefix(line, &rest[..end], from + end + 2);
+        }
+    }
+    None
+}
+
+fn is_level_letter(word: &[u8]) -> bool {
+    matches!(word, b"V" | b"D" | b"I" | b"W" | b"E" | b"F" | b"A")
 }
 
 /// Android's `brief`: `E/ReactNativeJS(28602): text`.
 fn logcat_brief(line: &[u8]) -> Option<Unwrapped> {
-    if line.get(1) != Some(&b'/') || !matches!(line[0], b'V' | b'D' | b'I' | b'W' | b'E' | b'F' | b'A') {
+    if line.get(1) != Some(&b'/') || !is_level_letter(&line[..1]) {
         return None;
     }
     let end = memmem::find(line.get(..80.min(line.len()))?, b"): ")?;
@@ -348,6 +386,10 @@ mod tests {
         check("2025-03-24T22:29:56.099119149Z stderr F", "");
         check("03-01 19:27:20.330 28602 17577 E ReactNativeJS:   code: 31400,", "  code: 31400,");
         check("E/ReactNativeJS(28602):   code: 31400,", "  code: 31400,");
+        check("03-01 19:27:20.330 E/ReactNativeJS(28602):   code: 31400,", "  code: 31400,");
+        check("2026-03-01 19:27:20.330 28602-17577/com.example E/ReactNativeJS:   code: 31400,", "  code: 31400,");
+        check("2026-03-01 19:27:20.330 28602-17577 ReactNativeJS    com.example   E    code: 31400,", "  code: 31400,");
+        check("2026-03-01 19:27:20.330 28602 17577 E ReactNativeJS:   code: 31400,", "  code: 31400,");
         check("1|callflow  |   status: 401,", "  status: 401,");
         check("1|callflow  | 2026-02-27 07:12:09 +01:00:   status: 401,", "  status: 401,");
         check("notify-1  |     at success", "    at success");
@@ -370,6 +412,8 @@ mod tests {
     #[test]
     fn leaves_plain_lines_alone() {
         check_plain("2025-12-15 02:54:10.777 | ERROR    | outreach.dial:ring:99 - Twilio error");
+        check_plain("2026-03-01 19:27:20.330 28602 jobs are waiting: all");
+        check_plain("2026-03-01 19:27:20.330 28602-17577 is the range");
         check_plain("2026-08-18T16:26:31 ERROR voice.agent - closed: now");
         check_plain(r#"{"level":"error","msg":"x"}"#);
         check_plain("ConnectionError (31005): x");
