@@ -1,9 +1,9 @@
-//! Undoes what hides a text from the rules: colours, and characters that JSON, Python or nginx escape.
+//! Undoes what hides a text from the rules: colours, and characters that JSON, Python, nginx or a URL escape.
 
-use memchr::memchr2;
+use memchr::memchr3;
 
 /// No mark is further from the last byte that it hides than this, in bytes.
-pub(super) const MARK: usize = 32;
+pub(super) const HIDDEN: usize = 32;
 
 /// A sequence that sets a colour has no more parameters than this, in bytes.
 const PARAMETERS: usize = 20;
@@ -17,18 +17,26 @@ pub(super) struct Plain {
     pub(super) origin: Vec<u32>,
 }
 
+/// Whether something that hides something may begin with this byte.
+#[inline]
+pub(super) fn is_mark(byte: u8) -> bool {
+    matches!(byte, 0x1b | b'\\' | b'%')
+}
+
+/// Where the first [mark](is_mark) stands.
+fn next_mark(text: &[u8]) -> Option<usize> {
+    memchr3(0x1b, b'\\', b'%', text)
+}
+
 /// Whether a text may hold anything that hides something.
 pub(super) fn may_hide(text: &[u8]) -> bool {
-    memchr2(0x1b, b'\\', text).is_some()
+    next_mark(text).is_some()
 }
 
 /// Whether what hides something may begin in a text and end behind it.
 #[inline]
 pub(super) fn may_end_hiding(text: &[u8]) -> bool {
-    match text.last_chunk::<MARK>() {
-        Some(last) => last.iter().fold(false, |found, byte| found | matches!(byte, 0x1b | b'\\')),
-        None => may_hide(text),
-    }
+    text.iter().rev().take(HIDDEN).find(|byte| !is_hidden(byte)).is_some_and(|byte| is_mark(*byte))
 }
 
 /// Whether a byte may be a part of what hides something, behind its mark.
@@ -76,8 +84,15 @@ impl Plain {
                         None => (slashes, &rest[..slashes]),
                     }
                 }
+                b'%' => match encoded(&rest[1..]) {
+                    Some((length, meant)) => {
+                        bytes[0] = meant;
+                        (1 + length, &bytes[..1])
+                    }
+                    None => (1, &rest[..1]),
+                },
                 _ => {
-                    let length = memchr2(0x1b, b'\\', rest).unwrap_or(rest.len());
+                    let length = next_mark(rest).unwrap_or(rest.len());
                     (length, &rest[..length])
                 }
             };
@@ -126,6 +141,14 @@ fn escaped<'a>(rest: &[u8], bytes: &'a mut [u8; 4]) -> Option<(usize, &'a [u8])>
     }
 }
 
+/// What follows the percent sign in a character that a URL escapes, once or more often, and what it stands for: `22`,
+/// `2522`. Control characters stay escaped.
+fn encoded(rest: &[u8]) -> Option<(usize, u8)> {
+    let again = rest.chunks(2).take(2).take_while(|pair| pair == b"25").count() * 2;
+    let value = |at: usize| u8::try_from(hexadecimal(rest.get(at..at + 2)?)?).ok().map(|value| (at + 2, value));
+    value(again).or_else(|| value(again.checked_sub(2)?)).filter(|(_, value)| !value.is_ascii_control())
+}
+
 fn hexadecimal(digits: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, |value, digit| Some(value << 4 | char::from(*digit).to_digit(16)?))
 }
@@ -149,11 +172,20 @@ mod tests {
         check(r"\u001b[33m31005\x1b[0m \\u001b[1m \033[0m\e[0m.", "31005  .");
         check(r"c\u00f3digo \\u30a8 {\x22code\x22:31005}", "código エ {\"code\":31005}");
         check(r"\ud83d\udea8 \u0022a\u0022", "\u{1f6a8} \"a\"");
+        check("%22code%22%3A%2022%2c%C3%A9 %2522a%252522 100%25 %25252525", "\"code\": 22,é \"a\" 100% %25");
     }
 
     #[test]
     fn leaves_the_rest_alone() {
-        for text in [r"a\nb \u000a C:\users\xen \ud83d \u12", "\u{1b}[31", "\u{1b}", r"\", r#"\"code\":31005"#, ""] {
+        for text in [
+            r"a\nb \u000a C:\users\xen \ud83d \u12",
+            "\u{1b}[31",
+            "\u{1b}",
+            r"\",
+            r#"\"code\":31005"#,
+            "5% %0a %zz %2",
+            "",
+        ] {
             check(text, text);
         }
     }

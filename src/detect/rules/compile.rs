@@ -13,6 +13,7 @@ use regex_syntax::hir::{Hir, HirKind, Repetition};
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::super::plain::is_mark;
 use super::judge::{after_number, may_be_bounded};
 use super::{Automaton, Evidence, Rule, RuleSet, Rules, RulesError, Side, Verdict, byte_regex};
 use crate::problem::{Problem, Problems, suggestion};
@@ -149,11 +150,9 @@ fn followers(all: &[Rule], sides: &[Sides]) -> Result<Box<[bool; 256]>, RulesErr
     let mut followers = Box::new([false; 256]);
     for byte in 0..=u8::MAX {
         let next = dfa.next_state(&mut cache, start, byte).map_err(|error| too_large(&error))?;
-        followers[usize::from(byte)] = !next.is_dead() || bounded && may_be_bounded(byte);
-    }
-    // Where a line ends nothing follows: whatever a pattern makes of that, it may match. A mark may hide anything.
-    for byte in [b'\n', 0x1b, b'\\'] {
-        followers[usize::from(byte)] = true;
+        let accepted = !next.is_dead() || bounded && may_be_bounded(byte);
+        // Where a line ends nothing follows: whatever a pattern makes of that, it may match. A mark may hide anything.
+        followers[usize::from(byte)] = accepted || byte == b'\n' || is_mark(byte);
     }
     Ok(followers)
 }

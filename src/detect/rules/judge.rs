@@ -9,7 +9,7 @@ use regex_automata::hybrid::LazyStateID;
 use regex_automata::hybrid::dfa::Cache;
 use regex_automata::util::start;
 
-use super::super::plain::{MARK, Plain, is_hidden, may_end_hiding, may_hide};
+use super::super::plain::{HIDDEN, Plain, is_hidden, may_end_hiding, may_hide};
 use super::{Automaton, RuleSet, Rules, Side, Verdict};
 use crate::catalog::Entry;
 
@@ -260,7 +260,7 @@ impl Judge {
             let mut found = std::mem::take(&mut self.before.rules);
             let mut reach = self.run_back(rules, text, at, is_known, &mut found);
             let low = at - reach.unwrap_or(at);
-            if may_hide(&text[low.saturating_sub(MARK)..at]) {
+            if may_hide(&text[low.saturating_sub(HIDDEN)..at]) {
                 let low = at.saturating_sub(REACH + 1);
                 let mut beside = std::mem::take(&mut self.beside);
                 beside.read(&text[low..at]);
@@ -514,7 +514,7 @@ fn is_bounded(after: &[u8]) -> bool {
     match next(0) {
         b'.' | b':' | b',' | b'/' => !next(1).is_ascii_digit(),
         b'-' => !next(1).is_ascii_alphanumeric(),
-        b'%' => next(1).is_ascii_hexdigit() && next(2).is_ascii_hexdigit(),
+        b'%' => false,
         byte => may_be_bounded(byte),
     }
 }
