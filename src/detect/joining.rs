@@ -26,6 +26,7 @@ fn continues_by_itself(line: &[u8]) -> Option<bool> {
         Some(b' ') => Some(!is_indented_head(line)),
         Some(b'\\') if line.starts_with(br"\t") => Some(true),
         Some(b'}' | b']' | b')') => Some(true),
+        Some(b'#') if is_frame(line) => Some(true),
         // PHP's dumps open on a line of their own.
         Some(b'(') if line.trim_ascii_end() == b"(" => Some(true),
         // No continuation begins like that, and most heads do.
@@ -81,6 +82,11 @@ fn follows(before: &[u8], line: &[u8]) -> bool {
         _ if is_exception(line) => (is_head(before) && before[0] != b'{') || is_traceback_line(before),
         _ if is_class(line) => is_traceback_line(before),
         _ if is_head(before) && repeats(before, line) => true,
+        // logcat's `long` format: what was said stands below the time and the tag.
+        _ if before.starts_with(b"[ ") => end.ends_with(b" ]"),
+        _ if let Some(key) = assigned_key(line) => {
+            is_section(end) || assigned_key(before).is_some_and(|above| above != key)
+        }
         _ => match (yaml_key(before), yaml_key(line)) {
             (Some(above), Some(key)) => above != key,
             // A YAML document, and MySQL's rows with their keys to the right.
@@ -140,6 +146,33 @@ fn repeats(before: &[u8], line: &[u8]) -> bool {
 fn name_of(line: &[u8]) -> &[u8] {
     let name = line.iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'\\')).count();
     &line[..name]
+}
+
+/// `#0 /srv/app/call.php(12): dial()`: a frame of PHP's and Dart's stacks.
+fn is_frame(line: &[u8]) -> bool {
+    let digits = line[1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    (1..=3).contains(&digits) && matches!(line.get(1 + digits), Some(b' ' | b'\t'))
+}
+
+/// A section's name in TOML and INI files: `[crash.twilio]`.
+fn is_section(line: &[u8]) -> bool {
+    line.starts_with(b"[") && line.ends_with(b"]") && line.len() > 3 && !line[1..line.len() - 1].contains(&b' ')
+}
+
+/// The key of a line that is nothing but `key = value`, as in TOML, or `key ..... value`, as in a report.
+fn assigned_key(line: &[u8]) -> Option<&[u8]> {
+    let key = line.iter().take_while(|byte| is_word(**byte) || **byte == b' ').count();
+    let (key, sign) = line.split_at(key);
+    let is_sign = match sign {
+        [b'=', b' ', ..] => key.ends_with(b" ") && memchr(b' ', key.trim_ascii_end()).is_none(),
+        [b'.', b'.', b'.', ..] => key.ends_with(b" "),
+        _ => false,
+    };
+    (is_sign && key.len() > 1).then_some(key)
+}
+
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
 }
 
 /// The key of `key: value` at the start of a line, as in YAML; a word that is a level is none.
@@ -280,6 +313,13 @@ mod tests {
         check("notes\n| who | Twilio |\n|:--|:--|\n| Amara | 31486 |\nnext", &[0, 1, 4]);
         check("not ok 4 token\n# (in file a)\n# twilio replied: 20101\nok 5\n# done", &[0, 3, 4]);
         check("[x] 7 ERROR [Calls] no route\nError: no route\n    at a (b.js:1:2)\nError: no route", &[0, 3]);
+        check(
+            "Unhandled Exception: E(1, x)\n#0      dial (call.dart:1:7)\n#1      main (a.dart:2:1)\n#31005 x",
+            &[0, 3],
+        );
+        check("[call]\nvendor = \"twilio\"\ncode = 21614\nkb = 1\n[call]\ncode = 21614\ncode = 21614", &[0, 4, 6]);
+        check("== report\nprovider ....... Twilio\nring time ...... 21 s\n== end", &[0, 1, 3]);
+        check("[ 09-09 10:50:12.001 7:7 E/Voice ]\nonFailure: 1\n\n[ 09-09 10:50:12.002 7:7 E/Voice ]", &[0, 3]);
         check("** 1. row **\n  provider: twilio\n http_code: 400\nerror_code: 21610\n  campaign: x\ncode: 1", &[0, 5]);
     }
 

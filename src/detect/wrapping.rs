@@ -158,18 +158,20 @@ fn is_level_letter(word: &[u8]) -> bool {
     matches!(word, b"V" | b"D" | b"I" | b"W" | b"E" | b"F" | b"A")
 }
 
-/// Android's `brief`: `E/ReactNativeJS(28602): text`.
+/// Android's `brief` and `tag`: `E/ReactNativeJS(28602): text`, `E/ReactNativeJS: text`.
 fn logcat_brief(line: &[u8]) -> Option<Unwrapped> {
     if line.get(1) != Some(&b'/') || !is_level_letter(&line[..1]) {
         return None;
     }
-    let end = memmem::find(line.get(..80.min(line.len()))?, b"): ")?;
-    let open = memchr(b'(', &line[..end])?;
-    let pid = line[open + 1..end].trim_ascii();
-    if pid.is_empty() || !pid.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    prefix(line, &line[..end], end + 3)
+    let end = memmem::find(line.get(..80.min(line.len()))?, b": ")?;
+    let (tag, pid) = match line[2..end].strip_suffix(b")") {
+        Some(both) => both.split_at(memchr(b'(', both)?),
+        None => (&line[2..end], &b"(0"[..]),
+    };
+    let pid = pid[1..].trim_ascii();
+    let is_tag = !tag.is_empty() && !tag.trim_ascii_end().contains(&b'/');
+    let is_pid = !pid.is_empty() && pid.iter().all(u8::is_ascii_digit);
+    if is_tag && is_pid { prefix(line, &line[..end], end + 2) } else { None }
 }
 
 /// pm2: `1|callflow  | text`, and with `--log-date-format` a date in front of the text.
@@ -386,6 +388,7 @@ mod tests {
         check("2025-03-24T22:29:56.099119149Z stderr F", "");
         check("03-01 19:27:20.330 28602 17577 E ReactNativeJS:   code: 31400,", "  code: 31400,");
         check("E/ReactNativeJS(28602):   code: 31400,", "  code: 31400,");
+        check("E/ReactNativeJS:   code: 31400,", "  code: 31400,");
         check("03-01 19:27:20.330 E/ReactNativeJS(28602):   code: 31400,", "  code: 31400,");
         check("2026-03-01 19:27:20.330 28602-17577/com.example E/ReactNativeJS:   code: 31400,", "  code: 31400,");
         check("2026-03-01 19:27:20.330 28602-17577 ReactNativeJS    com.example   E    code: 31400,", "  code: 31400,");
