@@ -38,7 +38,7 @@ fn continues_by_itself(line: &[u8]) -> Option<bool> {
 }
 
 /// How lines begin that only ever continue a record.
-const CONTINUATIONS: [&[u8]; 17] = [
+const CONTINUATIONS: [&[u8]; 22] = [
     b"at ",
     b"Caused by",
     b"Suppressed: ",
@@ -52,6 +52,12 @@ const CONTINUATIONS: [&[u8]; 17] = [
     b"https://www.twilio.com/docs/",
     b"http://www.twilio.com/docs/",
     b"www.twilio.com/docs/",
+    // The fields of a record, as the OpenTelemetry Collector prints them.
+    b"SeverityText: ",
+    b"SeverityNumber: ",
+    b"Body: Str(",
+    b"Attributes:",
+    b"Trace ID: ",
     // A point of a message: •
     b"\xe2\x80\xa2 ",
     // The sides of a box: │ ├ └
@@ -69,7 +75,7 @@ fn follows(before: &[u8], line: &[u8]) -> bool {
         // An object, a list or a sentence is open.
         Some(b'{' | b'[' | b'(' | b',' | b'=' | b':' | b'\\') => true,
         Some(b'>') if end.ends_with(b"->") || end.ends_with(b"=>") => true,
-        _ if end.ends_with(b"/errors") => true,
+        _ if end.ends_with(b"/errors") || is_wrapped(end) => true,
         _ if is_rest_error(before) => true,
         // The rows of a table, and what TAP says of a failed test; a log may mark every entry so.
         _ if line.starts_with(b"|") => before.starts_with(b"|") && !is_head(line[1..].trim_ascii_start()),
@@ -84,6 +90,7 @@ fn follows(before: &[u8], line: &[u8]) -> bool {
         _ if is_head(before) && repeats(before, line) => true,
         // logcat's `long` format: what was said stands below the time and the tag.
         _ if before.starts_with(b"[ ") => end.ends_with(b" ]"),
+        _ if is_header(line) => is_header(before) || STATUS.iter().any(|status| before.starts_with(status)),
         _ if let Some(key) = assigned_key(line) => {
             is_section(end) || assigned_key(before).is_some_and(|above| above != key)
         }
@@ -103,6 +110,13 @@ fn is_dump_part(line: &[u8]) -> bool {
     const PARTS: [&[u8]; 6] =
         [b"Traceback (most recent", b"POST /", b"GET /", b"DELETE /", b"Unable to ", b"More info"];
     PARTS.iter().any(|part| line.starts_with(part))
+}
+
+/// Whether what PowerShell prints goes on in the next line, which it begins wherever the console ends.
+fn is_wrapped(line: &[u8]) -> bool {
+    let link = memmem::rfind(line, b"\"http");
+    link.is_some_and(|at| memchr(b'"', &line[at + 1..]).is_none())
+        || line.starts_with(b"Invoke-") && memchr(b'{', line).is_some() && !line.ends_with(b"}")
 }
 
 /// The first line of a Ruby `RestError`, `[HTTP 401] 20101 : Unable to create record`: its text and link come
@@ -146,6 +160,19 @@ fn repeats(before: &[u8], line: &[u8]) -> bool {
 fn name_of(line: &[u8]) -> &[u8] {
     let name = line.iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'\\')).count();
     &line[..name]
+}
+
+/// How an answer begins in a dump of HTTP or SIP.
+const STATUS: [&[u8]; 2] = [b"HTTP/", b"SIP/"];
+
+/// Whether a line is a header of such a dump: `Content-Type: text/plain`. No log begins its lines with such names.
+pub(crate) fn is_header(line: &[u8]) -> bool {
+    let Some(colon) = memmem::find(line, b": ") else { return false };
+    let mut parts = line[..colon].split(|byte| *byte == b'-');
+    let is_part =
+        |part: &[u8]| part.first().is_some_and(u8::is_ascii_uppercase) && part.iter().all(u8::is_ascii_alphanumeric);
+    memchr(b'-', &line[..colon]).is_some() && parts.all(is_part)
+        || [b"Date".as_slice(), b"Server", b"Via", b"To", b"From", b"CSeq", b"Connection"].contains(&&line[..colon])
 }
 
 /// `#0 /srv/app/call.php(12): dial()`: a frame of PHP's and Dart's stacks.
@@ -320,6 +347,12 @@ mod tests {
         check("[call]\nvendor = \"twilio\"\ncode = 21614\nkb = 1\n[call]\ncode = 21614\ncode = 21614", &[0, 4, 6]);
         check("== report\nprovider ....... Twilio\nring time ...... 21 s\n== end", &[0, 1, 3]);
         check("[ 09-09 10:50:12.001 7:7 E/Voice ]\nonFailure: 1\n\n[ 09-09 10:50:12.002 7:7 E/Voice ]", &[0, 3]);
+        check(
+            "LogRecord #0\nSeverityText: WARN\nBody: Str(x)\nAttributes:\n     -> code: Int(1)\nLogRecord #1",
+            &[0, 5],
+        );
+        check("Invoke-RestMethod : {\"code\":1,\"more_info\":\"https://www.twil\nio.com/1\"}\nAt C:\\x", &[0, 2]);
+        check("HTTP/1.1 400 Bad Request\nServer: x\nX-Twilio-Error-Code: 1\n\nHTTP/1.1 200 OK", &[0, 4]);
         check("** 1. row **\n  provider: twilio\n http_code: 400\nerror_code: 21610\n  campaign: x\ncode: 1", &[0, 5]);
     }
 
@@ -331,6 +364,7 @@ mod tests {
         check("error: a\ninfo: b\nerror: c", &[0, 1, 2]);
         check("| 2026-11-28 | ERROR | a\n| 2026-11-28 | ERROR | b\n# ERROR a\n# ERROR b", &[0, 1, 2, 3]);
         check("{\"a\":1}\n{\"b\":2}", &[0, 1]);
+        check("Server: up\nApp-Name: x y\nSIP-31005 failed: x\nTo: x", &[0, 2, 3]);
         check("E0612 12:00:00.1 7 a.go:1] x,\nI0612 12:00:00.1 7 a.go:1] y", &[0, 1]);
     }
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use memchr::{memchr, memrchr};
 
 use super::RECORD_SPAN;
-use super::joining::{begins, continues};
+use super::joining::{begins, continues, is_header};
 use super::wrapping::{Dress, trim_end, unwrap};
 
 /// Lines of other streams that may stand between two lines of one record.
@@ -99,7 +99,9 @@ pub(crate) fn first_cut(piece: &[u8], limit: usize) -> Option<usize> {
         }
         alone = if line.stream == before.stream { alone + 1 } else { 0 };
         let is_clear = if line.stream == 0 { alone > 0 } else { alone > INTERLEAVED };
-        if is_clear && !before.is_long && !line.is_long && !lines.joins(&before, &line) {
+        // Behind a blank line, or one that a runtime has cut, it matters what stands further above.
+        let is_known = || !before.text.is_empty() && matches!(lines.whole(&before), Cow::Borrowed(_));
+        if is_clear && !before.is_long && !line.is_long && is_known() && !lines.joins(&before, &line) {
             return Some(line.span.start);
         }
         before = line;
@@ -211,12 +213,30 @@ impl<'a> Lines<'a> {
 
     /// Whether a line begins a record whatever stands before it: a plain one that goes on with no runtime's part.
     fn begins(&self, line: &Line) -> bool {
-        line.stream == 0 && !line.is_long && begins(&self.block[line.text.clone()])
+        let text = &self.block[line.text.clone()];
+        line.stream == 0 && !line.is_long && begins(text) && !self.may_be_body(line)
     }
 
     fn joins(&self, before: &Line, line: &Line) -> bool {
         let text = &self.block[line.text.clone()];
-        !before.is_long && !line.is_long && (before.partial || continues(&self.whole(before), text))
+        !before.is_long
+            && !line.is_long
+            && (before.partial || continues(&self.whole(before), text) || self.is_body(before, line))
+    }
+
+    /// Whether a line is an object that HTTP's headers and a blank line stand above.
+    fn is_body(&self, blank: &Line, line: &Line) -> bool {
+        self.may_be_body(line)
+            && blank.stream == line.stream
+            && blank.text.is_empty()
+            && self.previous(blank, self.floor).is_some_and(|above| is_header(&self.block[above.text]))
+    }
+
+    /// Whether a line is an object, behind a blank line if it is a plain one.
+    fn may_be_body(&self, line: &Line) -> bool {
+        let before = &self.block[..line.span.start];
+        self.block[line.text.clone()].starts_with(b"{")
+            && (line.stream != 0 || before.ends_with(b"\n\n") || before.ends_with(b"\n\r\n"))
     }
 
     /// The text of the program's line that ends with `line`: a container runtime may have cut it into parts.

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::catalog::Catalog;
 use crate::detect::Rules;
-use crate::detect::joining::continues;
+use crate::detect::joining::{continues, is_header};
 use crate::detect::{LINE_LIMIT, first_cut};
 use crate::redact::redact;
 
@@ -98,6 +98,14 @@ fn counts_a_code_once_for_each_record() {
     check("ConnectionError (31005): a\nConnectionError (31005): a\n", &[(0, 31005), (27, 31005)]);
     check("ConnectionError (31005): a\n    at b (31005)\n    ConnectionError (31005): c\n", &[(0, 31005)]);
     check("two: ConnectionError (31005), then BusyHere (31486)", &[(0, 31005), (0, 31486)]);
+}
+
+#[test]
+fn counts_a_code_once_that_headers_and_body_hold() {
+    let answer = "HTTP/1.1 403 Forbidden\nServer: x\nX-Twilio-Error-Code: 20403\n\n{\n  \"code\": 20403\n}\n";
+    check(answer, &[(33, 20403)]);
+    check(&answer.replace("{\n  \"code\": 20403\n}", "{\"code\": 20403}"), &[(33, 20403)]);
+    check("twilio code 20403\n\n{\"code\": 20403}\n", &[(0, 20403), (19, 20403)]);
 }
 
 #[test]
@@ -273,7 +281,7 @@ fn decides_what_is_open_when_nothing_comes() {
 }
 
 /// Lines that begin, continue, wrap and decoy.
-const PIECES: [&str; 40] = [
+const PIECES: [&str; 49] = [
     "ConnectionError (31005): a\n",
     "2026-01-01T00:00:00Z ERROR twilio call failed {\n",
     "  code: 20403,\n",
@@ -314,6 +322,15 @@ const PIECES: [&str; 40] = [
     "twilio c\\u00f3digo 21211\u{1b}[0m\n",
     "{\\x22twilio\\x22:{\\x22code\\x22:21211}} ",
     "\u{1b}[36mzoom\u{1b}[0m error ",
+    "HTTP/1.1 400 Bad Request\nX-Twilio-Error-Code: 20403\n",
+    "\n",
+    "{\n",
+    "{\"code\": 20403, \"more_info\": \"https://www.twilio.com/\n",
+    "[crash.twilio]\ncode = 31009\n",
+    "#0 dial (31005) twilio\n",
+    "2026-01-01 10:00:00 ERROR [x] no route to 31005\nError: no route to 31005\n",
+    "01-01 10:00:00.123 E/Voice(31005):   code: 31008,\n",
+    "error%3D31005%2520ms twilio%3A%2520error%252031009",
 ];
 
 proptest! {
@@ -516,6 +533,8 @@ fn reference(input: &[u8]) -> Vec<Said> {
     let mut record_of: Vec<usize> = Vec::new();
     // What the program printed, up to the end of each line.
     let mut wholes: Vec<Vec<u8>> = Vec::new();
+    // The line before it in the stream of each.
+    let mut lines_before: Vec<Option<usize>> = Vec::new();
     for (index, line) in all.iter().enumerate() {
         let continued = (0..index).rev().take(33).find_map(|before| {
             let trails = before + 1 == index && all[before].dress == Dress::Prefix && line.dress == Dress::Plain;
@@ -528,11 +547,18 @@ fn reference(input: &[u8]) -> Vec<Said> {
             }
         });
         let continued = continued.flatten();
+        lines_before.push(continued);
         let text = &input[line.text.clone()];
+        // An object below HTTP's headers and a blank line.
+        let is_body = |before: usize| {
+            let is_blank = all[before].text.is_empty() && all[before].stream == line.stream;
+            let above = lines_before[before].map(|above| &input[all[above].text.clone()]);
+            text.starts_with(b"{") && is_blank && above.is_some_and(is_header)
+        };
         let cut = continued.filter(|before| all[*before].partial);
         wholes.push(cut.map_or(Vec::new(), |before| wholes[before].clone()));
         wholes[index].extend_from_slice(text);
-        match continued.filter(|before| cut.is_some() || continues(&wholes[*before], text)) {
+        match continued.filter(|before| cut.is_some() || continues(&wholes[*before], text) || is_body(*before)) {
             Some(before) => {
                 record_of.push(record_of[before]);
                 records[record_of[index]].lines.push(line.clone());
