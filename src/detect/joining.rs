@@ -78,7 +78,10 @@ fn follows(before: &[u8], line: &[u8]) -> bool {
         _ if end.ends_with(b"/errors") || is_wrapped(end) => true,
         _ if is_rest_error(before) => true,
         // The rows of a table, and what TAP says of a failed test; a log may mark every entry so.
-        _ if line.starts_with(b"|") => before.starts_with(b"|") && !is_head(line[1..].trim_ascii_start()),
+        _ if is_ruler(line) => memchr(b'|', before).is_some(),
+        _ if line.starts_with(b"|") => {
+            (before.starts_with(b"|") || is_ruler(before)) && !is_head(line[1..].trim_ascii_start())
+        }
         _ if line.starts_with(b"# ") => {
             before.starts_with(b"not ok ") || (before.starts_with(b"# ") && !is_head(&line[2..]))
         }
@@ -103,6 +106,12 @@ fn follows(before: &[u8], line: &[u8]) -> bool {
             _ => false,
         },
     }
+}
+
+/// A line between the rows of a table: `+----+------+`, `-----+------`.
+fn is_ruler(line: &[u8]) -> bool {
+    let line = line.trim_ascii_end();
+    line.len() > 4 && line.iter().all(|byte| matches!(byte, b'-' | b'+')) && memchr(b'+', line).is_some()
 }
 
 /// What follows a blank line within one dump.
@@ -353,6 +362,8 @@ mod tests {
         );
         check("Invoke-RestMethod : {\"code\":1,\"more_info\":\"https://www.twil\nio.com/1\"}\nAt C:\\x", &[0, 2]);
         check("HTTP/1.1 400 Bad Request\nServer: x\nX-Twilio-Error-Code: 1\n\nHTTP/1.1 200 OK", &[0, 4]);
+        check(" id | code \n----+-------\n  1 | 31486\n(1 row)", &[0, 3]);
+        check("+----+\n| id |\n+----+\n|  1 |\n+----+\n+----+\n| id |", &[0, 5]);
         check("** 1. row **\n  provider: twilio\n http_code: 400\nerror_code: 21610\n  campaign: x\ncode: 1", &[0, 5]);
     }
 
