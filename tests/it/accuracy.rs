@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
+use regex::{Captures, Regex};
 use serde::Deserialize;
 use twdiag::catalog::Catalog;
 use twdiag::detect::{Assume, Cursor, Decision, Detector, End, Rules, Scanner};
@@ -70,12 +71,16 @@ pub(crate) fn codes(scanner: &mut Scanner, text: &str) -> Vec<u32> {
     found
 }
 
+fn records(path: &str) -> Vec<Labelled> {
+    let text = std::fs::read_to_string(path).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
 /// The score of each form, and the records that were judged wrongly.
-fn evaluate(scanner: &mut Scanner, path: &str) -> (BTreeMap<String, Score>, String) {
+fn evaluate(scanner: &mut Scanner, records: impl IntoIterator<Item = Labelled>) -> (BTreeMap<String, Score>, String) {
     let mut scores: BTreeMap<String, Score> = BTreeMap::new();
     let mut mistakes = String::new();
-    for line in std::fs::read_to_string(path).unwrap().lines() {
-        let record: Labelled = serde_json::from_str(line).unwrap();
+    for record in records {
         let found = codes(scanner, &record.text);
         let once: BTreeSet<u32> = found.iter().copied().collect();
         let right = once.intersection(&record.codes).count();
@@ -98,7 +103,7 @@ fn finds_what_is_reported_and_nothing_else() {
     let mut tables = String::new();
     let mut failures = String::new();
     for (name, path, enough) in SETS {
-        let (scores, mistakes) = evaluate(&mut scanner, path);
+        let (scores, mistakes) = evaluate(&mut scanner, records(path));
         let mut total = Score::default();
         writeln!(tables, "\n## {name}\n\n| form | records | labels | found | wrong |\n|---|--:|--:|--:|--:|").unwrap();
         for (form, score) in &scores {
@@ -121,4 +126,43 @@ fn finds_what_is_reported_and_nothing_else() {
     assert!(failures.is_empty(), "{failures}");
     let prose = std::fs::read_to_string("tests/data/accuracy.md").unwrap();
     assert_current("docs/accuracy.md", &prose.replace("{summary}\n", &summary).replace("{tables}\n", &tables));
+}
+
+/// The record with a catalogued code in place of every number of five digits that is no label, the same for the same
+/// number; `None` where it has none.
+fn disguised(mut record: Labelled, catalogued: &[u32]) -> Option<Labelled> {
+    static NUMBER: LazyLock<Regex> = LazyLock::new(|| Regex::new("[0-9]+").unwrap());
+    let mut codes = catalogued.iter().cycle().skip(record.text.len() % catalogued.len());
+    let mut disguises: BTreeMap<String, u32> = BTreeMap::new();
+    let disguise = |number: &Captures<'_>| {
+        let number = &number[0];
+        let value: u32 = if number.len() == 5 && !number.starts_with('0') { number.parse().unwrap() } else { 0 };
+        if value == 0 || record.codes.contains(&value) {
+            return number.to_owned();
+        }
+        let code = || codes.by_ref().copied().find(|code| !record.codes.contains(code)).unwrap();
+        disguises.entry(number.to_owned()).or_insert_with(code).to_string()
+    };
+    record.text = NUMBER.replace_all(&record.text, disguise).into_owned();
+    (!disguises.is_empty()).then_some(record)
+}
+
+#[test]
+fn no_number_is_a_code_for_what_it_spells() {
+    let catalogued: Vec<u32> = Catalog::embedded().entries().iter().map(|entry| entry.code.get()).collect();
+    let mut scanner = scanner(Assume::Nothing);
+    for (name, path, enough) in SETS {
+        let (scores, mistakes) =
+            evaluate(&mut scanner, records(path).into_iter().filter_map(|record| disguised(record, &catalogued)));
+        let total = scores.into_values().fold(Score::default(), |mut total, score| {
+            total.add(score);
+            total
+        });
+        let (recall, precision) = (total.recall(), total.precision());
+        assert!(total.records > 100, "{name}");
+        assert!(
+            recall >= enough && precision >= PRECISE,
+            "{name}: recall {recall:.4}, precision {precision:.4}\n{mistakes}"
+        );
+    }
 }
