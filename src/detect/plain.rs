@@ -112,9 +112,9 @@ fn colour(rest: &[u8]) -> Option<usize> {
     (parameters <= PARAMETERS && matches!(rest.get(1 + parameters), Some(b'm' | b'K'))).then_some(parameters + 2)
 }
 
-/// What follows backslashes that stand for something else, and what it stands for: `u00e9`, `x22`, `u001b[0m`.
-/// Line ends and other control characters stay escaped: a line is a line as it was written.
-fn escaped<'a>(rest: &[u8], bytes: &'a mut [u8; 4]) -> Option<(usize, &'a [u8])> {
+/// What follows backslashes that stand for something else, and what it stands for: `n`, `u00e9`, `x22`, `u001b[0m`.
+/// Control characters that end no line and separate no words stay escaped.
+fn escaped<'a>(rest: &'a [u8], bytes: &'a mut [u8; 4]) -> Option<(usize, &'a [u8])> {
     for escape in [b"u001b".as_slice(), b"u001B", b"x1b", b"x1B", b"033", b"e"] {
         if let Some(after) = rest.strip_prefix(escape)
             && let Some(length) = colour(after)
@@ -123,6 +123,10 @@ fn escaped<'a>(rest: &[u8], bytes: &'a mut [u8; 4]) -> Option<(usize, &'a [u8])>
         }
     }
     match rest.first()? {
+        b'n' => Some((1, b"\n")),
+        b'r' => Some((1, b"\r")),
+        b't' => Some((1, b"\t")),
+        b'"' | b'\'' | b'/' => Some((1, &rest[..1])),
         b'u' => {
             let first = hexadecimal(rest.get(1..5)?)?;
             let pair = || rest[5..].strip_prefix(b"\\u").and_then(|low| hexadecimal(low.get(..4)?));
@@ -142,11 +146,12 @@ fn escaped<'a>(rest: &[u8], bytes: &'a mut [u8; 4]) -> Option<(usize, &'a [u8])>
 }
 
 /// What follows the percent sign in a character that a URL escapes, once or more often, and what it stands for: `22`,
-/// `2522`. Control characters stay escaped.
+/// `2522`. Control characters that end no line and separate no words stay escaped.
 fn encoded(rest: &[u8]) -> Option<(usize, u8)> {
     let again = rest.chunks(2).take(2).take_while(|pair| pair == b"25").count() * 2;
     let value = |at: usize| u8::try_from(hexadecimal(rest.get(at..at + 2)?)?).ok().map(|value| (at + 2, value));
-    value(again).or_else(|| value(again.checked_sub(2)?)).filter(|(_, value)| !value.is_ascii_control())
+    let is_meant = |value: &u8| !value.is_ascii_control() || value.is_ascii_whitespace();
+    value(again).or_else(|| value(again.checked_sub(2)?)).filter(|(_, value)| is_meant(value))
 }
 
 fn hexadecimal(digits: &[u8]) -> Option<u32> {
@@ -172,20 +177,13 @@ mod tests {
         check(r"\u001b[33m31005\x1b[0m \\u001b[1m \033[0m\e[0m.", "31005  .");
         check(r"c\u00f3digo \\u30a8 {\x22code\x22:31005}", "código エ {\"code\":31005}");
         check(r"\ud83d\udea8 \u0022a\u0022", "\u{1f6a8} \"a\"");
+        check(r#"{\"a\":\\\"b\\\"}\n\tc\/d"#, "{\"a\":\"b\"}\n\tc/d");
         check("%22code%22%3A%2022%2c%C3%A9 %2522a%252522 100%25 %25252525", "\"code\": 22,é \"a\" 100% %25");
     }
 
     #[test]
     fn leaves_the_rest_alone() {
-        for text in [
-            r"a\nb \u000a C:\users\xen \ud83d \u12",
-            "\u{1b}[31",
-            "\u{1b}",
-            r"\",
-            r#"\"code\":31005"#,
-            "5% %0a %zz %2",
-            "",
-        ] {
+        for text in [r"a\b \u000a C:\users\xen \ud83d \u12", "\u{1b}[31", "\u{1b}", r"\", "5% %00 %zz %2", ""] {
             check(text, text);
         }
     }
