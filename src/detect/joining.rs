@@ -75,12 +75,13 @@ fn follows(before: &[u8], line: &[u8]) -> bool {
         // An object, a list or a sentence is open.
         Some(b'{' | b'[' | b'(' | b',' | b'=' | b':' | b'\\') => true,
         Some(b'>') if end.ends_with(b"->") || end.ends_with(b"=>") => true,
-        _ if end.ends_with(b"/errors") || is_wrapped(end) => true,
+        _ if end.ends_with(b"/errors") || is_cut_by_console(end) => true,
         _ if is_rest_error(before) => true,
         // The rows of a table, and what TAP says of a failed test; a log may mark every entry so.
         _ if is_ruler(line) => memchr(b'|', before).is_some(),
         _ if line.starts_with(b"|") => {
-            (before.starts_with(b"|") || is_ruler(before)) && !is_head(line[1..].trim_ascii_start())
+            let is_row = before.starts_with(b"|") && end.ends_with(b"|");
+            (is_row || is_ruler(before)) && !is_head(line[1..].trim_ascii_start())
         }
         _ if line.starts_with(b"# ") => {
             before.starts_with(b"not ok ") || (before.starts_with(b"# ") && !is_head(&line[2..]))
@@ -93,10 +94,15 @@ fn follows(before: &[u8], line: &[u8]) -> bool {
         _ if is_head(before) && repeats(before, line) => true,
         // logcat's `long` format: what was said stands below the time and the tag.
         _ if before.starts_with(b"[ ") => end.ends_with(b" ]"),
-        _ if is_header(line) => is_header(before) || STATUS.iter().any(|status| before.starts_with(status)),
+        _ if let Some(name) = header(line) => match header(before) {
+            Some(above) => above != name,
+            None => STATUS.iter().any(|status| before.starts_with(status)),
+        },
         _ if let Some(key) = assigned_key(line) => {
             is_section(end) || assigned_key(before).is_some_and(|above| above != key)
         }
+        _ if let Some(led) = led_key(line) => led_key(before)
+            .is_some_and(|above| above.key != led.key && above.value == led.value && above.dots.max(led.dots) > 4),
         _ => match (yaml_key(before), yaml_key(line)) {
             (Some(above), Some(key)) => above != key,
             // A YAML document, and MySQL's rows with their keys to the right.
@@ -122,9 +128,9 @@ fn is_dump_part(line: &[u8]) -> bool {
 }
 
 /// Whether what PowerShell prints goes on in the next line, which it begins wherever the console ends.
-fn is_wrapped(line: &[u8]) -> bool {
-    let link = memmem::rfind(line, b"\"http");
-    link.is_some_and(|at| memchr(b'"', &line[at + 1..]).is_none())
+fn is_cut_by_console(line: &[u8]) -> bool {
+    const LINK: &[u8] = b"\"more_info\":\"";
+    memmem::rfind(line, LINK).is_some_and(|at| memchr(b'"', &line[at + LINK.len()..]).is_none())
         || line.starts_with(b"Invoke-") && memchr(b'{', line).is_some() && !line.ends_with(b"}")
 }
 
@@ -160,9 +166,11 @@ fn is_class(line: &[u8]) -> bool {
 
 /// Whether a line is the error that the line before it has logged: `ERROR [dialer] no route` and `Error: no route`.
 fn repeats(before: &[u8], line: &[u8]) -> bool {
-    let class = name_of(line).strip_suffix(b":").filter(|class| class.first().is_some_and(u8::is_ascii_uppercase));
+    let is_error = |class: &&[u8]| class.ends_with(b"Error") || class.ends_with(b"Exception");
+    let class = name_of(line).strip_suffix(b":").filter(is_error);
     let Some(text) = class.and_then(|class| line[class.len() + 1..].strip_prefix(b" ")) else { return false };
-    !text.is_empty() && memmem::find(before, text).is_some()
+    let rest = memmem::rfind(before, text).map(|at| &before[at + text.len()..]);
+    !text.is_empty() && rest.is_some_and(|rest| rest[colours(rest)..].trim_ascii().is_empty())
 }
 
 /// The qualified name that a line begins with, and a colon behind it.
@@ -174,20 +182,49 @@ fn name_of(line: &[u8]) -> &[u8] {
 /// How an answer begins in a dump of HTTP or SIP.
 const STATUS: [&[u8]; 2] = [b"HTTP/", b"SIP/"];
 
-/// Whether a line is a header of such a dump: `Content-Type: text/plain`. No log begins its lines with such names.
-pub(crate) fn is_header(line: &[u8]) -> bool {
-    let Some(colon) = memmem::find(line, b": ") else { return false };
-    let mut parts = line[..colon].split(|byte| *byte == b'-');
-    let is_part =
-        |part: &[u8]| part.first().is_some_and(u8::is_ascii_uppercase) && part.iter().all(u8::is_ascii_alphanumeric);
-    memchr(b'-', &line[..colon]).is_some() && parts.all(is_part)
-        || [b"Date".as_slice(), b"Server", b"Via", b"To", b"From", b"CSeq", b"Connection"].contains(&&line[..colon])
+/// The headers of such dumps, or what their names begin with: other names in such a form are a logger's.
+const HEADERS: [&[u8]; 21] = [
+    b"X-",
+    b"Twilio-",
+    b"Content-",
+    b"Accept",
+    b"Access-Control-",
+    b"Cache-Control",
+    b"Set-Cookie",
+    b"Strict-Transport-Security",
+    b"Transfer-Encoding",
+    b"User-Agent",
+    b"WWW-Authenticate",
+    b"Retry-After",
+    b"Call-ID",
+    b"Max-Forwards",
+    b"CSeq",
+    b"Via",
+    b"Date",
+    b"Server",
+    b"Connection",
+    b"To",
+    b"From",
+];
+
+/// The name of a header of such a dump: `Content-Type: text/plain`.
+pub(crate) fn header(line: &[u8]) -> Option<&[u8]> {
+    let colon = memmem::find(line, b": ")?;
+    let name = &line[..colon];
+    let is_name = name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-');
+    let is_known = HEADERS.iter().any(|known| {
+        let is_beginning = known.ends_with(b"-") || *known == b"Accept";
+        name == *known || is_beginning && name.starts_with(known)
+    });
+    (is_name && is_known).then_some(name)
 }
 
-/// `#0 /srv/app/call.php(12): dial()`: a frame of PHP's and Dart's stacks.
+/// `#0 /srv/app/call.php(12): dial()`, `#1 main (package:app/main.dart:7:1)`: a frame of PHP's and Dart's stacks.
 fn is_frame(line: &[u8]) -> bool {
     let digits = line[1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-    (1..=3).contains(&digits) && matches!(line.get(1 + digits), Some(b' ' | b'\t'))
+    let is_numbered = (1..=3).contains(&digits) && matches!(line.get(1 + digits), Some(b' ' | b'\t'));
+    let marks = [b".php(".as_slice(), b"{main}", b"(package:", b"(dart:"];
+    is_numbered && marks.iter().any(|mark| memmem::find(line, mark).is_some())
 }
 
 /// A section's name in TOML and INI files: `[crash.twilio]`.
@@ -195,16 +232,28 @@ fn is_section(line: &[u8]) -> bool {
     line.starts_with(b"[") && line.ends_with(b"]") && line.len() > 3 && !line[1..line.len() - 1].contains(&b' ')
 }
 
-/// The key of a line that is nothing but `key = value`, as in TOML, or `key ..... value`, as in a report.
+/// The key of a line that is nothing but `key = value`, as in TOML: the value is quoted or one word.
 fn assigned_key(line: &[u8]) -> Option<&[u8]> {
-    let key = line.iter().take_while(|byte| is_word(**byte) || **byte == b' ').count();
-    let (key, sign) = line.split_at(key);
-    let is_sign = match sign {
-        [b'=', b' ', ..] => key.ends_with(b" ") && memchr(b' ', key.trim_ascii_end()).is_none(),
-        [b'.', b'.', b'.', ..] => key.ends_with(b" "),
-        _ => false,
-    };
-    (is_sign && key.len() > 1).then_some(key)
+    let key = line.iter().take_while(|byte| is_word(**byte)).count();
+    let value = line[key..].strip_prefix(b" = ")?.trim_ascii_end();
+    let is_value = matches!(value.first()?, b'"' | b'\'' | b'[' | b'{') || memchr(b' ', value).is_none();
+    (key > 0 && is_value).then_some(&line[..key])
+}
+
+/// A line whose key dots lead from to its value, as in a report: `key ...... value`.
+struct Led<'a> {
+    key: &'a [u8],
+    dots: usize,
+    /// Where the value begins in the line.
+    value: usize,
+}
+
+fn led_key(line: &[u8]) -> Option<Led<'_>> {
+    let length = line.iter().take_while(|byte| is_word(**byte) || **byte == b' ').count();
+    let (key, rest) = line.split_at(length);
+    let dots = rest.iter().take_while(|byte| **byte == b'.').count();
+    let is_led = key.ends_with(b" ") && length > 1 && dots > 2 && rest.get(dots) == Some(&b' ');
+    is_led.then_some(Led { key, dots, value: length + dots })
 }
 
 fn is_word(byte: u8) -> bool {
@@ -223,7 +272,6 @@ fn yaml_key(line: &[u8]) -> Option<&[u8]> {
 
 /// Whether a line begins as log entries do: with a time, a level, a priority or an object.
 pub(crate) fn is_head(line: &[u8]) -> bool {
-    let digits = |n: usize| line.len() >= n && line[..n].iter().all(u8::is_ascii_digit);
     match line.first() {
         Some(b'0'..=b'9') => {
             let run = line.iter().take_while(|b| b.is_ascii_digit()).count();
@@ -242,7 +290,7 @@ pub(crate) fn is_head(line: &[u8]) -> bool {
         Some(b'"') => {
             line.get(1).is_some_and(u8::is_ascii_digit) && line.get(5).is_some_and(|b| matches!(b, b'-' | b'/'))
         }
-        Some(b'I' | b'W' | b'E' | b'F') if line.get(1).is_some_and(u8::is_ascii_digit) => !digits(1),
+        Some(b'I' | b'W' | b'E' | b'F') if line.get(1).is_some_and(u8::is_ascii_digit) => true,
         Some(b'A'..=b'Z' | b'a'..=b'z') => {
             level(line).is_some()
                 || is_month(line)
@@ -350,7 +398,7 @@ mod tests {
         check("not ok 4 token\n# (in file a)\n# twilio replied: 20101\nok 5\n# done", &[0, 3, 4]);
         check("[x] 7 ERROR [Calls] no route\nError: no route\n    at a (b.js:1:2)\nError: no route", &[0, 3]);
         check(
-            "Unhandled Exception: E(1, x)\n#0      dial (call.dart:1:7)\n#1      main (a.dart:2:1)\n#31005 x",
+            "Unhandled Exception: E(1, x)\n#0      dial (package:a/call.dart:1:7)\n#1      main (package:a/a.dart:2:1)\n#31005 x",
             &[0, 3],
         );
         check("[call]\nvendor = \"twilio\"\ncode = 21614\nkb = 1\n[call]\ncode = 21614\ncode = 21614", &[0, 4, 6]);
@@ -375,7 +423,10 @@ mod tests {
         check("error: a\ninfo: b\nerror: c", &[0, 1, 2]);
         check("| 2026-11-28 | ERROR | a\n| 2026-11-28 | ERROR | b\n# ERROR a\n# ERROR b", &[0, 1, 2, 3]);
         check("{\"a\":1}\n{\"b\":2}", &[0, 1]);
-        check("Server: up\nApp-Name: x y\nSIP-31005 failed: x\nTo: x", &[0, 2, 3]);
+        check("Lead-Router: error 31005\nPay-Worker: error 31005\nTo: 1\nTo: 2", &[0, 1, 2, 3]);
+        check("Dialing a ... error 31005\nDialing b ... error 31005\na = b c\nd = e f", &[0, 1, 2, 3]);
+        check("#101 failed: 21211\n#102 failed: 21211\n| a | 31005\n| b | 31005", &[0, 1, 2, 3]);
+        check("ERROR error 31005 again\nBob: 31005\nError: 31005", &[0, 1, 2]);
         check("E0612 12:00:00.1 7 a.go:1] x,\nI0612 12:00:00.1 7 a.go:1] y", &[0, 1]);
     }
 }

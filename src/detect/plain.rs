@@ -125,7 +125,8 @@ fn escaped<'a>(rest: &'a [u8], bytes: &'a mut [u8; 4]) -> Option<(usize, &'a [u8
     match rest.first()? {
         b'n' => Some((1, b"\n")),
         b'r' => Some((1, b"\r")),
-        b't' => Some((1, b"\t")),
+        // `C:\twilio`
+        b't' if !rest.starts_with(b"twilio") => Some((1, b"\t")),
         b'"' | b'\'' | b'/' => Some((1, &rest[..1])),
         b'u' => {
             let first = hexadecimal(rest.get(1..5)?)?;
@@ -183,7 +184,8 @@ mod tests {
 
     #[test]
     fn leaves_the_rest_alone() {
-        for text in [r"a\b \u000a C:\users\xen \ud83d \u12", "\u{1b}[31", "\u{1b}", r"\", "5% %00 %zz %2", ""] {
+        for text in [r"a\b \u000a C:\users\xen D:\twilio \ud83d \u12", "\u{1b}[31", "\u{1b}", r"\", "5% %00 %zz %2", ""]
+        {
             check(text, text);
         }
     }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use memchr::{memchr, memrchr};
 
 use super::RECORD_SPAN;
-use super::joining::{begins, continues, is_header};
+use super::joining::{begins, continues, header};
 use super::wrapping::{Dress, trim_end, unwrap};
 
 /// Lines of other streams that may stand between two lines of one record.
@@ -229,7 +229,7 @@ impl<'a> Lines<'a> {
         self.may_be_body(line)
             && blank.stream == line.stream
             && blank.text.is_empty()
-            && self.previous(blank, self.floor).is_some_and(|above| is_header(&self.block[above.text]))
+            && self.previous(blank, self.floor).is_some_and(|above| header(&self.block[above.text]).is_some())
     }
 
     /// Whether a line is an object, behind a blank line if it is a plain one.

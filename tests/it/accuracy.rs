@@ -147,24 +147,27 @@ fn disguised(mut record: Labelled, catalogued: &[u32]) -> Option<Labelled> {
     (!disguises.is_empty()).then_some(record)
 }
 
-/// Asserts floors on every set, of which the records are changed first; a change that does not fit leaves one out.
-fn hold(enough: f64, precise: f64, change: impl Fn(Labelled) -> Option<Labelled>) {
+/// Asserts that no more than so much recall is lost, and so much precision kept, on every set when its records are
+/// changed; a change that does not fit leaves one out.
+fn hold(lost: f64, precise: f64, change: impl Fn(Labelled) -> Option<Labelled>) {
     let mut scanner = scanner(Assume::Nothing);
-    for (name, path, of_set) in SETS {
+    for (name, path, enough) in SETS {
         let (scores, mistakes) = evaluate(&mut scanner, records(path).into_iter().filter_map(&change));
         let mut total = Score::default();
         scores.into_values().for_each(|score| total.add(score));
         let (recall, precision) = (total.recall(), total.precision());
         assert!(total.records > 100, "{name}");
-        let is_enough = recall >= enough.min(of_set) && precision >= precise;
-        assert!(is_enough, "{name}: recall {recall:.4}, precision {precision:.4}\n{mistakes}");
+        assert!(
+            recall >= enough - lost && precision >= precise,
+            "{name}: recall {recall:.4}, precision {precision:.4}\n{mistakes}"
+        );
     }
 }
 
 #[test]
 fn no_number_is_a_code_for_what_it_spells() {
     let catalogued: Vec<u32> = Catalog::embedded().entries().iter().map(|entry| entry.code.get()).collect();
-    hold(0.995, PRECISE, |record| disguised(record, &catalogued));
+    hold(0.0, PRECISE, |record| disguised(record, &catalogued));
 }
 
 /// A line as a shipper of logs puts it into an object.
@@ -175,8 +178,8 @@ fn shipped(mut record: Labelled) -> Option<Labelled> {
 
 #[test]
 fn an_object_around_a_record_hides_nothing() {
-    hold(0.99, PRECISE, shipped);
-    hold(0.99, PRECISE, |record| shipped(shipped(record)?));
+    hold(0.005, PRECISE, shipped);
+    hold(0.005, PRECISE, |record| shipped(shipped(record)?));
 }
 
 #[test]
@@ -185,7 +188,7 @@ fn what_a_url_escapes_is_found() {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(byte).to_string(),
         _ => format!("%{byte:02X}"),
     };
-    hold(0.97, 0.985, |mut record| {
+    hold(0.025, 0.985, |mut record| {
         let is_line = !record.text.contains(['\n', '\u{1b}']);
         record.text = format!("POST /log?line={}", record.text.bytes().map(encode).collect::<String>());
         is_line.then_some(record)

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::catalog::Catalog;
 use crate::detect::Rules;
-use crate::detect::joining::{continues, is_header};
+use crate::detect::joining::{continues, header};
 use crate::detect::{LINE_LIMIT, first_cut};
 use crate::redact::redact;
 
@@ -553,7 +553,7 @@ fn reference(input: &[u8]) -> Vec<Said> {
         let is_body = |before: usize| {
             let is_blank = all[before].text.is_empty() && all[before].stream == line.stream;
             let above = lines_before[before].map(|above| &input[all[above].text.clone()]);
-            text.starts_with(b"{") && is_blank && above.is_some_and(is_header)
+            text.starts_with(b"{") && is_blank && above.and_then(header).is_some()
         };
         let cut = continued.filter(|before| all[*before].partial);
         wholes.push(cut.map_or(Vec::new(), |before| wholes[before].clone()));
