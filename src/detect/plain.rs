@@ -39,9 +39,10 @@ pub(super) fn may_end_hiding(text: &[u8]) -> bool {
     text.iter().rev().take(HIDDEN).find(|byte| !is_hidden(byte)).is_some_and(|byte| is_mark(*byte))
 }
 
-/// Whether a byte may be a part of what hides something, behind its mark.
+/// Whether a byte may be a part of what hides something, behind its mark: of a colour, or of an escaped character.
 pub(super) fn is_hidden(byte: &u8) -> bool {
-    byte.is_ascii_hexdigit() || matches!(byte, b'u' | b'x' | b'[' | b';' | b':' | b'm' | b'K')
+    byte.is_ascii_hexdigit()
+        || matches!(byte, b'u' | b'x' | b'[' | b';' | b':' | b'm' | b'K' | b'n' | b'r' | b't' | b'"' | b'\'' | b'/')
 }
 
 /// How long the colour sequences are that a text begins with, raw or as JSON escapes them.
@@ -180,6 +181,25 @@ mod tests {
         check(r"\ud83d\udea8 \u0022a\u0022", "\u{1f6a8} \"a\"");
         check(r#"{\"a\":\\\"b\\\"}\n\tc\/d"#, "{\"a\":\"b\"}\n\tc/d");
         check("%22code%22%3A%2022%2c%C3%A9 %2522a%252522 100%25 %25252525", "\"code\": 22,é \"a\" 100% %25");
+    }
+
+    #[test]
+    fn knows_every_byte_behind_a_mark() {
+        for hiding in
+            ["\u{1b}[1;38:5K", r"\u001b[0m", r"\\u00e9", r"\x2F", r"\n", r"\r", r"\t", "\\\"", r"\'", r"\/", "%252F"]
+        {
+            check_hidden(hiding);
+        }
+    }
+
+    /// Whatever is cut off behind the mark, the rest is known to belong to something that may be hiding it.
+    #[track_caller]
+    fn check_hidden(hiding: &str) {
+        for end in 1..hiding.len() {
+            let (before, rest) = hiding.split_at(end);
+            assert!(may_end_hiding(before.as_bytes()), "{before:?}");
+            assert!(rest.bytes().next().is_some_and(|byte| is_hidden(&byte) || is_mark(byte)), "{rest:?}");
+        }
     }
 
     #[test]
