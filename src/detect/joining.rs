@@ -3,8 +3,14 @@
 //! A line that nothing marks as a continuation begins a record of its own: an application that logs one plain
 //! line for each event is the common case, and joining two events would count two errors as one.
 
-use memchr::{memchr, memmem};
+mod errors;
+mod fields;
+mod heads;
 
+use self::errors::is_frame;
+pub(crate) use self::fields::header;
+use self::fields::is_alert;
+use self::heads::{is_head, is_indented_head};
 use super::plain::colours;
 
 /// Whether `line` belongs to the record of `before`, the line of the same stream right before it.
@@ -32,13 +38,13 @@ fn continues_by_itself(line: &[u8]) -> Option<bool> {
         // No continuation begins like that, and most heads do.
         Some(b'0'..=b'9' | b'[' | b'{') if is_head(line) => Some(false),
         _ if CONTINUATIONS.iter().any(|start| line.starts_with(start)) => Some(true),
-        _ if is_head(line) => Some(false),
+        _ if is_head(line) && !is_alert(line) => Some(false),
         _ => None,
     }
 }
 
 /// How lines begin that only ever continue a record.
-const CONTINUATIONS: [&[u8]; 22] = [
+const CONTINUATIONS: [&[u8]; 23] = [
     b"at ",
     b"Caused by",
     b"Suppressed: ",
@@ -58,6 +64,8 @@ const CONTINUATIONS: [&[u8]; 22] = [
     b"Body: Str(",
     b"Attributes:",
     b"Trace ID: ",
+    // A form's fields, line by line.
+    b"&",
     // A point of a message: •
     b"\xe2\x80\xa2 ",
     // The sides of a box: │ ├ └
@@ -71,281 +79,12 @@ fn follows(before: &[u8], line: &[u8]) -> bool {
     let end = before.trim_ascii_end();
     match end.last() {
         // A blank line ends what was open, but the parts of a traceback or of a dump are set off by blank lines.
-        None => is_dump_part(line),
+        None => errors::is_dump_part(line) || fields::opens_table(line),
         // An object, a list or a sentence is open.
         Some(b'{' | b'[' | b'(' | b',' | b'=' | b':' | b'\\') => true,
         Some(b'>') if end.ends_with(b"->") || end.ends_with(b"=>") => true,
-        _ if end.ends_with(b"/errors") || is_cut_by_console(end) => true,
-        _ if is_rest_error(before) => true,
-        // The rows of a table, and what TAP says of a failed test; a log may mark every entry so.
-        _ if is_ruler(line) => memchr(b'|', before).is_some(),
-        _ if line.starts_with(b"|") => {
-            let is_row = before.starts_with(b"|") && end.ends_with(b"|");
-            (is_row || is_ruler(before)) && !is_head(line[1..].trim_ascii_start())
-        }
-        _ if line.starts_with(b"# ") => {
-            before.starts_with(b"not ok ") || (before.starts_with(b"# ") && !is_head(&line[2..]))
-        }
-        // Yii and others print an exception's code on a line of its own.
-        _ if line.starts_with(b"Code: ") => memmem::find(before, b"Exception: ").is_some(),
-        _ if line.starts_with(b"Traceback (most recent call last)") => is_head(before),
-        _ if is_exception(line) => (is_head(before) && before[0] != b'{') || is_traceback_line(before),
-        _ if is_class(line) => is_traceback_line(before),
-        _ if is_head(before) && repeats(before, line) => true,
-        // logcat's `long` format: what was said stands below the time and the tag.
-        _ if before.starts_with(b"[ ") => end.ends_with(b" ]"),
-        _ if let Some(name) = header(line) => match header(before) {
-            Some(above) => above != name,
-            None => STATUS.iter().any(|status| before.starts_with(status)),
-        },
-        _ if let Some(key) = assigned_key(line) => {
-            is_section(end) || assigned_key(before).is_some_and(|above| above != key)
-        }
-        _ if let Some(led) = led_key(line) => led_key(before)
-            .is_some_and(|above| above.key != led.key && above.value == led.value && above.dots.max(led.dots) > 4),
-        _ => match (yaml_key(before), yaml_key(line)) {
-            (Some(above), Some(key)) => above != key,
-            // A YAML document, and MySQL's rows with their keys to the right.
-            (None, Some(key)) => {
-                before.starts_with(b"--- ") || (before[0] == b' ' && memchr(b':', before) == Some(key.len()))
-            }
-            _ => false,
-        },
-    }
-}
-
-/// A line between the rows of a table: `+----+------+`, `-----+------`.
-fn is_ruler(line: &[u8]) -> bool {
-    let line = line.trim_ascii_end();
-    line.len() > 4 && line.iter().all(|byte| matches!(byte, b'-' | b'+')) && memchr(b'+', line).is_some()
-}
-
-/// What follows a blank line within one dump.
-fn is_dump_part(line: &[u8]) -> bool {
-    const PARTS: [&[u8]; 6] =
-        [b"Traceback (most recent", b"POST /", b"GET /", b"DELETE /", b"Unable to ", b"More info"];
-    PARTS.iter().any(|part| line.starts_with(part))
-}
-
-/// Whether what PowerShell prints goes on in the next line, which it begins wherever the console ends.
-fn is_cut_by_console(line: &[u8]) -> bool {
-    const LINK: &[u8] = b"\"more_info\":\"";
-    memmem::rfind(line, LINK).is_some_and(|at| memchr(b'"', &line[at + LINK.len()..]).is_none())
-        || line.starts_with(b"Invoke-") && memchr(b'{', line).is_some() && !line.ends_with(b"}")
-}
-
-/// The first line of a Ruby `RestError`, `[HTTP 401] 20101 : Unable to create record`: its text and link come
-/// on lines of their own.
-fn is_rest_error(line: &[u8]) -> bool {
-    memmem::find_iter(line, b"[HTTP ").any(|at| {
-        line.get(at + 9..at + 11) == Some(b"] ")
-            && line.get(at + 11..at + 16).is_some_and(|code| code.iter().all(u8::is_ascii_digit))
-            && line.get(at + 16..at + 19) == Some(b" : ")
-    })
-}
-
-/// A source line of a Python traceback.
-fn is_traceback_line(line: &[u8]) -> bool {
-    line.starts_with(b"    ") && !line.trim_ascii_start().starts_with(b"at ")
-}
-
-/// `twilio.base.exceptions.TwilioRestException: …` and the like: a dotted name that says what it is.
-fn is_exception(line: &[u8]) -> bool {
-    let name = name_of(line);
-    let dotted = name.iter().enumerate().any(|(i, b)| matches!(b, b'.' | b':' | b'\\') && i + 1 < name.len());
-    dotted && (memmem::find(name, b"Exception").is_some() || memmem::find(name, b"Error").is_some())
-}
-
-/// `voice.TokenRejected: …`: a dotted name whose last part is a class.
-fn is_class(line: &[u8]) -> bool {
-    let name = name_of(line);
-    let name = name.strip_suffix(b":").unwrap_or(name);
-    let class = name.rsplit(|b| *b == b'.').next().unwrap_or(name);
-    class.len() < name.len() && class.first().is_some_and(u8::is_ascii_uppercase)
-}
-
-/// Whether a line is the error that the line before it has logged: `ERROR [dialer] no route` and `Error: no route`.
-fn repeats(before: &[u8], line: &[u8]) -> bool {
-    let is_error = |class: &&[u8]| class.ends_with(b"Error") || class.ends_with(b"Exception");
-    let class = name_of(line).strip_suffix(b":").filter(is_error);
-    let Some(text) = class.and_then(|class| line[class.len() + 1..].strip_prefix(b" ")) else { return false };
-    let rest = memmem::rfind(before, text).map(|at| &before[at + text.len()..]);
-    !text.is_empty() && rest.is_some_and(|rest| rest[colours(rest)..].trim_ascii().is_empty())
-}
-
-/// The qualified name that a line begins with, and a colon behind it.
-fn name_of(line: &[u8]) -> &[u8] {
-    let name = line.iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'\\')).count();
-    &line[..name]
-}
-
-/// How an answer begins in a dump of HTTP or SIP.
-const STATUS: [&[u8]; 2] = [b"HTTP/", b"SIP/"];
-
-/// The headers of such dumps, or what their names begin with: other names in such a form are a logger's.
-const HEADERS: [&[u8]; 21] = [
-    b"X-",
-    b"Twilio-",
-    b"Content-",
-    b"Accept",
-    b"Access-Control-",
-    b"Cache-Control",
-    b"Set-Cookie",
-    b"Strict-Transport-Security",
-    b"Transfer-Encoding",
-    b"User-Agent",
-    b"WWW-Authenticate",
-    b"Retry-After",
-    b"Call-ID",
-    b"Max-Forwards",
-    b"CSeq",
-    b"Via",
-    b"Date",
-    b"Server",
-    b"Connection",
-    b"To",
-    b"From",
-];
-
-/// The name of a header of such a dump: `Content-Type: text/plain`.
-pub(crate) fn header(line: &[u8]) -> Option<&[u8]> {
-    let colon = memmem::find(line, b": ")?;
-    let name = &line[..colon];
-    let is_name = name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-');
-    let is_known = HEADERS.iter().any(|known| {
-        let is_beginning = known.ends_with(b"-") || *known == b"Accept";
-        name == *known || is_beginning && name.starts_with(known)
-    });
-    (is_name && is_known).then_some(name)
-}
-
-/// `#0 /srv/app/call.php(12): dial()`, `#1 main (package:app/main.dart:7:1)`: a frame of PHP's and Dart's stacks.
-fn is_frame(line: &[u8]) -> bool {
-    let digits = line[1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let is_numbered = (1..=3).contains(&digits) && matches!(line.get(1 + digits), Some(b' ' | b'\t'));
-    let marks = [b".php(".as_slice(), b"{main}", b"(package:", b"(dart:"];
-    is_numbered && marks.iter().any(|mark| memmem::find(line, mark).is_some())
-}
-
-/// A section's name in TOML and INI files: `[crash.twilio]`.
-fn is_section(line: &[u8]) -> bool {
-    line.starts_with(b"[") && line.ends_with(b"]") && line.len() > 3 && !line[1..line.len() - 1].contains(&b' ')
-}
-
-/// The key of a line that is nothing but `key = value`, as in TOML: the value is quoted or one word.
-fn assigned_key(line: &[u8]) -> Option<&[u8]> {
-    let key = line.iter().take_while(|byte| is_word(**byte)).count();
-    let value = line[key..].strip_prefix(b" = ")?.trim_ascii_end();
-    let is_value = matches!(value.first()?, b'"' | b'\'' | b'[' | b'{') || memchr(b' ', value).is_none();
-    (key > 0 && is_value).then_some(&line[..key])
-}
-
-/// A line whose key dots lead from to its value, as in a report: `key ...... value`.
-struct Led<'a> {
-    key: &'a [u8],
-    dots: usize,
-    /// Where the value begins in the line.
-    value: usize,
-}
-
-fn led_key(line: &[u8]) -> Option<Led<'_>> {
-    let length = line.iter().take_while(|byte| is_word(**byte) || **byte == b' ').count();
-    let (key, rest) = line.split_at(length);
-    let dots = rest.iter().take_while(|byte| **byte == b'.').count();
-    let is_led = key.ends_with(b" ") && length > 1 && dots > 2 && rest.get(dots) == Some(&b' ');
-    is_led.then_some(Led { key, dots, value: length + dots })
-}
-
-fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
-}
-
-/// The key of `key: value` at the start of a line, as in YAML; a word that is a level is none.
-fn yaml_key(line: &[u8]) -> Option<&[u8]> {
-    let colon = memchr(b':', line)?;
-    let key = &line[..colon];
-    let is_key = !key.is_empty()
-        && key.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-'))
-        && matches!(line.get(colon + 1), None | Some(b' '));
-    if is_key && level(line).is_none() { Some(key) } else { None }
-}
-
-/// Whether a line begins as log entries do: with a time, a level, a priority or an object.
-pub(crate) fn is_head(line: &[u8]) -> bool {
-    match line.first() {
-        Some(b'0'..=b'9') => {
-            let run = line.iter().take_while(|b| b.is_ascii_digit()).count();
-            match (run, line.get(run)) {
-                // 2026-01-02, 2026/01/02, 12/22/2025, 01-02, 10:20:30, and epochs with or without a fraction.
-                (4, Some(b'-' | b'/')) | (1..=2, Some(b'/' | b'-' | b':')) => true,
-                (1..=3, Some(b'.')) => true,
-                (10 | 13 | 16 | 19, _) => true,
-                (8, Some(b' ' | b'T')) => true,
-                _ => false,
-            }
-        }
-        Some(b'[') => line.len() > 1,
-        Some(b'{') => line.len() > 1,
-        Some(b'<') => line.get(1).is_some_and(u8::is_ascii_digit),
-        Some(b'"') => {
-            line.get(1).is_some_and(u8::is_ascii_digit) && line.get(5).is_some_and(|b| matches!(b, b'-' | b'/'))
-        }
-        Some(b'I' | b'W' | b'E' | b'F') if line.get(1).is_some_and(u8::is_ascii_digit) => true,
-        Some(b'A'..=b'Z' | b'a'..=b'z') => {
-            level(line).is_some()
-                || is_month(line)
-                || [b"time=".as_slice(), b"ts=", b"t=", b"level=", b"lvl=", b"date=", b"timestamp="]
-                    .iter()
-                    .any(|key| line.starts_with(key))
-        }
-        _ => false,
-    }
-}
-
-fn is_month(line: &[u8]) -> bool {
-    const NAMES: &[u8] = b"JanFebMarAprMayJunJulAugSepOctNovDecMonTueWedThuFriSatSun";
-    line.len() > 6
-        && matches!(line[3], b' ' | b',')
-        && NAMES.chunks(3).any(|name| line.starts_with(name))
-        && line[4..7].iter().any(|b| b.is_ascii_digit() || b.is_ascii_uppercase())
-}
-
-/// The level that a line begins with.
-fn level(line: &[u8]) -> Option<&[u8]> {
-    const LEVELS: [&[u8]; 14] = [
-        b"error",
-        b"warning",
-        b"warn",
-        b"info",
-        b"debug",
-        b"trace",
-        b"fatal",
-        b"critical",
-        b"notice",
-        b"severe",
-        b"verbose",
-        b"fail",
-        b"crit",
-        b"log",
-    ];
-    let word = line.iter().take_while(|b| b.is_ascii_alphabetic()).count();
-    let word = &line[..word];
-    let known = LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word));
-    let ended = matches!(line.get(word.len()), Some(b' ' | b':' | b',' | b'|' | b']' | b'/' | b'\t'));
-    // A capitalised `Error: …` is a message, and `log` is too common a word in lower case.
-    let shouted = word.iter().all(u8::is_ascii_uppercase);
-    let lower = word.iter().all(u8::is_ascii_lowercase) && word != b"log";
-    if known && ended && (shouted || lower) { Some(word) } else { None }
-}
-
-/// An indented line that begins a record all the same: React Native's ` ERROR  text`, and a date after one blank.
-fn is_indented_head(line: &[u8]) -> bool {
-    let text = &line[1..];
-    match level(text) {
-        Some(word) => word[0].is_ascii_uppercase() && text[word.len()..].starts_with(b"  "),
-        None => {
-            text.first().is_some_and(u8::is_ascii_digit) && text.get(4) == Some(&b'-') && text.get(7) == Some(&b'-')
-        }
+        _ if end.ends_with(b"/errors") => true,
+        _ => errors::follows(before, line).or_else(|| fields::follows(before, line)).unwrap_or(false),
     }
 }
 
@@ -394,7 +133,7 @@ mod tests {
         check("\u{1b}[31mError\u{1b}[39m {\n  code: 1\n}", &[0]);
         check("[error] RestException: [HTTP 400] Unable\nCode: 21602\nCode: 21602", &[0, 2]);
         check("*Twilio errors*\n• top code: *31426*\n• silence", &[0]);
-        check("notes\n| who | Twilio |\n|:--|:--|\n| Amara | 31486 |\nnext", &[0, 1, 4]);
+        check("notes\n| who | Twilio |\n|:--|:--|\n| Amara | 31486 |\nnext", &[0, 4]);
         check("not ok 4 token\n# (in file a)\n# twilio replied: 20101\nok 5\n# done", &[0, 3, 4]);
         check("[x] 7 ERROR [Calls] no route\nError: no route\n    at a (b.js:1:2)\nError: no route", &[0, 3]);
         check(
@@ -416,6 +155,24 @@ mod tests {
     }
 
     #[test]
+    fn joins_tables_and_lists() {
+        check("twilio errors, today\n+------+\n| code |\n+------+\n| 31005 |\n+------+\n2 rows", &[0, 6]);
+        check("# Twilio\n\n| code | n |\n|---|---|\n| 31005 | 2 |\n| 2026-01-02 | 3 |\nnext", &[0, 6]);
+        check("NAME  CODE    AGE\na     31005   3m\nb     <none>  12m\nc is left", &[0, 3]);
+        check("twilio errors\n\nCODE   NAME    COUNT ERROR\n", &[0]);
+        check("CALL_ID TWILIO_CODE\n------- -----------\n884     31006\n", &[0]);
+        check("Console > Errors\nERROR    31205  JWT expired\nWARNING  11200  Retrieval\nERROR done", &[0, 3]);
+        check("h> HGETALL c\n1) \"code\"\n2) \"31005\"\n1) \"x\"\n", &[0]);
+        check("rejected:\n- to: a\n  code: 21211\n- to: b\n  code: 21408\n- next", &[0]);
+        check(":siren: *Twilio*\n> error 31005\n> seen 4 times\nplain\n> quoted", &[0, 3, 4]);
+        check("CallSid: CA1\nCallStatus: failed\nErrorCode: 31005\nErrorCode: 31005", &[0, 3]);
+        check("order      BB-1\ncarrier    Twilio\nerrorcode  21408\nerrorcode  21408", &[0, 3]);
+        check("Anbieter  : Twilio\nErgebnis  : Fehler 31002\nErgebnis  : Fehler 31002", &[0, 2]);
+        check("Error code\n31005\nnext", &[0, 2]);
+        check("GET https://api.twilio.com/x\nHTTP/1.1 404 Not Found\nServer: x", &[0]);
+    }
+
+    #[test]
     fn keeps_events_apart() {
         check("ConnectionError (31005): a\nConnectionError (31005): b", &[0, 1]);
         check("waiting for:\n2026-01-01T00:00:00Z next", &[0, 1]);
@@ -423,6 +180,11 @@ mod tests {
         check("error: a\ninfo: b\nerror: c", &[0, 1, 2]);
         check("| 2026-11-28 | ERROR | a\n| 2026-11-28 | ERROR | b\n# ERROR a\n# ERROR b", &[0, 1, 2, 3]);
         check("{\"a\":1}\n{\"b\":2}", &[0, 1]);
+        check(
+            "2026-01-02 a  31005  b\n2026-01-02 c  31005  d\nweb  error 31005\nsms  error 31005 again",
+            &[0, 1, 2, 3],
+        );
+        check("INFO 31201  x\nERROR 31201  x\ndone\n----------\nnext", &[0, 1, 2, 3, 4]);
         check("Lead-Router: error 31005\nPay-Worker: error 31005\nTo: 1\nTo: 2", &[0, 1, 2, 3]);
         check("Dialing a ... error 31005\nDialing b ... error 31005\na = b c\nd = e f", &[0, 1, 2, 3]);
         check("#101 failed: 21211\n#102 failed: 21211\n| a | 31005\n| b | 31005", &[0, 1, 2, 3]);

@@ -11,6 +11,7 @@ mod plain;
 mod records;
 mod rules;
 mod scanner;
+mod tables;
 mod time;
 mod wrapping;
 

@@ -26,6 +26,8 @@ use std::ops::Range;
 use fearless_simd::prelude::*;
 use fearless_simd::{Level, dispatch, u8x64};
 
+use crate::record::Code;
+
 /// Bytes that one mask stands for.
 const CHUNK: usize = 64;
 
@@ -182,6 +184,12 @@ fn is_number(block: &[u8], end: usize) -> bool {
         }
         _ => false,
     }
+}
+
+/// The code that five digits spell; the caller's range holds digits, the first of them not zero.
+pub(super) fn code_at(text: &[u8], number: &Range<usize>) -> Code {
+    let value = text[number.clone()].iter().fold(0, |value, digit| value * 10 + u32::from(digit - b'0'));
+    Code::new(value).expect("five digits without a leading zero")
 }
 
 #[cfg(test)]

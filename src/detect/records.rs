@@ -212,7 +212,7 @@ impl<'a> Lines<'a> {
     }
 
     /// Whether a line begins a record whatever stands before it: a plain one that goes on with no runtime's part.
-    fn begins(&self, line: &Line) -> bool {
+    pub(super) fn begins(&self, line: &Line) -> bool {
         let text = &self.block[line.text.clone()];
         line.stream == 0 && !line.is_long && begins(text) && !self.may_be_body(line)
     }

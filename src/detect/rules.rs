@@ -22,10 +22,11 @@ use serde::Deserialize;
 
 use self::compile::Builder;
 use self::judge::States;
-pub(super) use self::judge::{Judge, Outlook};
+pub(super) use self::judge::{Hope, Judge, Outlook};
 use self::set::RuleSet;
 use super::numbers::numbers;
 use super::plain::Plain;
+use super::tables::Table;
 use crate::problem::Problems;
 
 /// The detection rules in their order, compiled.
@@ -74,6 +75,8 @@ pub struct Rule {
     before: Option<String>,
     after: Option<String>,
     name: Option<Side>,
+    /// Whether the number before it, on its line, must be an accepted one.
+    listed: bool,
     has: Vec<usize>,
     lacks: Vec<usize>,
 }
@@ -189,8 +192,8 @@ impl Rules {
         Ok((0..looks.len()).map(|index| all / furthest(Some(index)).max(1) as f64).collect())
     }
 
-    /// What a rule that decided about a number goes by: what stands before and after it, and the evidence that the
-    /// record holds, each with its first place.
+    /// What a rule that decided about a number goes by: what stands before and after it, or the name of its column, and
+    /// the evidence that the record holds, each with its first place.
     pub fn evidence_of(&self, rule: &Rule, text: &[u8], number: &Range<usize>) -> Vec<(&str, Range<usize>)> {
         let mut found = Vec::new();
         // Patterns are over what the text means, places in what was written.
@@ -206,7 +209,9 @@ impl Rules {
             && let Ok(before) = byte_regex(&format!(r"(?:{before})[0-9]{{5}}\z"))
         {
             let low = number.start.saturating_sub(judge::REACH);
-            found.extend(find("before", &before, low..number.start, &text[number.clone()]));
+            let place = find("before", &before, low..number.start, &text[number.clone()]);
+            let column = || Some(("column", Table::default().cell(text, number)?.column));
+            found.extend(place.or_else(column));
         }
         if let Some(after) = &rule.after
             && let Ok(after) = byte_regex(&format!("^(?:{after})"))

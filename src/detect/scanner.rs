@@ -8,9 +8,9 @@ use std::sync::LazyLock;
 use memchr::memmem::Finder;
 use memchr::{memchr, memrchr};
 
-use super::numbers::numbers;
+use super::numbers::{code_at, numbers};
 use super::records::{Line, Lines, Record};
-use super::rules::{Judge, Outlook, Verdict};
+use super::rules::{Hope, Judge, Outlook, Verdict};
 use super::wrapping::Dress;
 use super::{Assume, Cursor, Decision, Detector, Encoding, End, OpenRecord, RECORD_SPAN, Reading, Scanned};
 use crate::record::{Code, Match};
@@ -124,10 +124,8 @@ impl Scanner {
         self.judge.begin_record(self.reading.assume == Assume::Twilio, rules);
         let mut decisions = Vec::new();
         for number in numbers(record, 0) {
-            let code = code_at(record, &number);
-            let entry = self.detector.catalog.get(code);
-            let rule = self.judge.decide(rules, record, record.len(), number.clone(), entry);
-            decisions.push((number, code, rule));
+            let rule = self.judge.decide(&self.detector, record, record.len(), number.clone());
+            decisions.push((number.clone(), code_at(record, &number), rule));
         }
         self.judge.end_block(rules);
         decisions
@@ -209,9 +207,16 @@ impl Scanner {
     #[inline]
     fn is_hopeless(&mut self, lines: &Lines<'_>, number: &Range<usize>) -> bool {
         let Scanner { detector, judge, line, .. } = self;
+        if detector.catalog.knows(code_at(lines.block, number)) {
+            return false;
+        }
         let text_start = || lines.containing_again(line, number.start).text.start;
-        !detector.catalog.knows(code_at(lines.block, number))
-            && judge.is_hopeless(&detector.rules, lines.block, number, text_start)
+        match judge.hope(&detector.rules, lines.block, number, text_start) {
+            Hope::Nowhere => true,
+            // What stands above a row says what its numbers are.
+            Hope::InTable => lines.begins(lines.containing_again(line, number.start)),
+            Hope::Here => false,
+        }
     }
 
     /// Looks at a number, or at an empty range where a partial line begins, and judges its record if it may matter.
@@ -361,7 +366,7 @@ impl Scanner {
                 }
                 continue;
             }
-            let decided = judge.decide(rules, text, known, number.clone(), entry);
+            let decided = judge.decide(detector, text, known, number.clone());
             match decided {
                 Some(rule) if accepts(decided) => accept(number, index, rule, &mut open.counted),
                 _ if closing => undecided.push((number, index, outlook == Outlook::Possible || entry.is_some())),
@@ -373,7 +378,7 @@ impl Scanner {
             if open.counted.contains(&code) {
                 continue;
             }
-            let decided = judge.decide(rules, text, text.len(), number.clone(), detector.catalog.get(code));
+            let decided = judge.decide(detector, text, text.len(), number.clone());
             match decided {
                 Some(rule) if accepts(decided) => accept(number, index, rule, &mut open.counted),
                 _ if counts => rejected.push(decided),
@@ -404,12 +409,6 @@ impl Scanner {
         // A bare line behind a wrapped one may be a part of its record, which reaches back to that record's head.
         if line.stream != 0 || self.plain_end > line.span.start { 0 } else { self.plain_end }
     }
-}
-
-/// The code that five digits spell; the caller's range holds digits, the first of them not zero.
-fn code_at(text: &[u8], number: &Range<usize>) -> Code {
-    let value = text[number.clone()].iter().fold(0, |value, digit| value * 10 + u32::from(digit - b'0'));
-    Code::new(value).expect("five digits without a leading zero")
 }
 
 /// Lines that begin at `from` or later and are too long to be judged as a whole; one look for each `limit`.

@@ -50,6 +50,17 @@ fn why_puts_a_caret_under_every_number() {
 }
 
 #[test]
+fn why_names_the_column_of_a_number() {
+    let table = "mysql> select\n| id    | twilio_code | ms    |\n+-------+-------------+-------+\n| 31001 |       53404 | 31009 |\n";
+    let output = run(&["why", table], b"");
+    let text = stdout(&output);
+    for said in ["31001 rejected by count", "column: id\n", "53404 accepted by twilio-field", "column: twilio_code\n"] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+    assert!(text.contains("31009 rejected"), "{text}");
+}
+
+#[test]
 fn assuming_twilio_takes_generic_codes_that_the_catalogue_lacks() {
     let record = "level=error code=30007";
     let code = |arguments: &[&str]| run(arguments, b"").status.code();

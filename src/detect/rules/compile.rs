@@ -14,6 +14,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::super::plain::is_mark;
+use super::super::tables::ends_cell;
 use super::judge::{after_number, may_be_bounded};
 use super::{Automaton, Evidence, Rule, RuleSet, Rules, RulesError, Side, Verdict, byte_regex};
 use crate::problem::{Problem, Problems, suggestion};
@@ -47,6 +48,8 @@ struct RuleText {
     before: Option<Spanned<String>>,
     after: Option<Spanned<String>>,
     name: Option<Side>,
+    #[serde(default)]
+    listed: bool,
     #[serde(default)]
     has: Vec<Spanned<String>>,
     #[serde(default)]
@@ -151,8 +154,9 @@ fn followers(all: &[Rule], sides: &[Sides]) -> Result<Box<[bool; 256]>, RulesErr
     for byte in 0..=u8::MAX {
         let next = dfa.next_state(&mut cache, start, byte).map_err(|error| too_large(&error))?;
         let accepted = !next.is_dead() || bounded && may_be_bounded(byte);
-        // Where a line ends nothing follows: whatever a pattern makes of that, it may match. A mark may hide anything.
-        followers[usize::from(byte)] = accepted || byte == b'\n' || is_mark(byte);
+        // Where a line or a cell ends nothing follows: whatever a pattern makes of that, it may match. A mark may hide
+        // anything.
+        followers[usize::from(byte)] = accepted || ends_cell(&[byte]) || is_mark(byte);
     }
     Ok(followers)
 }
@@ -251,6 +255,7 @@ impl Builder {
             before,
             after,
             name: rule.name,
+            listed: rule.listed,
             has,
             lacks,
         });

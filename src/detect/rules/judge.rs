@@ -9,8 +9,13 @@ use regex_automata::hybrid::LazyStateID;
 use regex_automata::hybrid::dfa::Cache;
 use regex_automata::util::start;
 
+use super::super::Detector;
+use super::super::numbers::{code_at, numbers};
 use super::super::plain::{HIDDEN, Plain, is_hidden, may_end_hiding, may_hide};
+use super::super::tables::{Table, begins_cell, ends_cell, may_be_cell};
 use super::{Automaton, RuleSet, Rules, Side, Verdict};
+#[cfg(test)]
+use crate::catalog::Catalog;
 use crate::catalog::Entry;
 
 /// How far before a number its context reaches, in bytes.
@@ -40,6 +45,10 @@ pub(crate) struct Judge {
     hides: Option<bool>,
     /// The record at hand where something does.
     record: Plain,
+    /// The table that the record at hand may be.
+    table: Table,
+    /// What a number's column says of it, for as long as it is looked at.
+    cell: Vec<u8>,
 }
 
 /// What the rules learn of the logs that they are run over: too much for each of many scanners to have its own.
@@ -108,6 +117,17 @@ enum Known {
     At(usize, usize),
 }
 
+/// Where a rule might accept an uncatalogued number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hope {
+    /// At no place like this, whatever its record holds.
+    Nowhere,
+    /// Only below a table's header.
+    InTable,
+    /// At this place.
+    Here,
+}
+
 /// What can be said of a number from its surroundings alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outlook {
@@ -135,6 +155,7 @@ impl Judge {
     /// Forgets what was known of the last record.
     pub(crate) fn begin_record(&mut self, assume_twilio: bool, rules: &Rules) {
         self.hides = None;
+        self.table.forget();
         self.known.clear();
         self.known.extend(
             rules.evidence.iter().map(|evidence| {
@@ -143,21 +164,21 @@ impl Judge {
         );
     }
 
-    /// Whether no rule can accept an uncatalogued number at this place, whatever its record holds.
+    /// Where a rule could accept an uncatalogued number at this place, whatever its record holds.
     ///
     /// `text_start` says where the text of the number's line begins behind its wrapping; it is only asked where
     /// the rules may have looked that far. Most numbers of most logs end here: what they cost is what a number costs.
     #[inline]
-    pub(crate) fn is_hopeless(
+    pub(crate) fn hope(
         &mut self,
         rules: &Rules,
         block: &[u8],
         number: &Range<usize>,
         text_start: impl FnOnce() -> usize,
-    ) -> bool {
+    ) -> Hope {
         let after = block.get(number.end).copied().unwrap_or(b'\n');
         if !rules.followers[usize::from(after)] {
-            return true;
+            return Hope::Nowhere;
         }
         let at = number.start;
         let text = block[..at].last_chunk().map(|text| u128::from_ne_bytes(*text));
@@ -166,25 +187,35 @@ impl Judge {
             && hopeless.text == text
             && !(hopeless.is_cut && may_end_hiding(&block[..at - size_of_val(&text)]))
         {
-            return !hopeless.crosses || text_start() + hopeless.seen <= at;
+            let is_hopeless = !hopeless.crosses || text_start() + hopeless.seen <= at;
+            return if is_hopeless { Hope::Nowhere } else { Hope::Here };
         }
         self.look_before(rules, block, at, false);
-        let Some(reach) = self.before.reach else { return false };
+        let Some(reach) = self.before.reach else { return Hope::Here };
         if !self.before.rules.is_disjoint(&rules.accept_any) {
-            return false;
+            return Hope::Here;
         }
         let seen = &block[at - reach..at];
         let crosses = seen.iter().any(|byte| matches!(byte, b'\n' | b' ' | b'>' | b'"'));
+        // What stands before a cell is not remembered: it says nothing without what stands above.
+        let is_cell = begins_cell(&block[..at]);
         if let Some(text) = text
             && seen.len() <= size_of_val(&text)
             && let bytes = text.to_ne_bytes()
             && !may_hide(&bytes)
+            && !is_cell
         {
             let unseen = bytes.len() - seen.len();
             let is_cut = bytes.iter().take(unseen + 1).all(is_hidden);
             self.states(rules).hopeless[place_of(text)] = Hopeless { text, seen: seen.len(), crosses, is_cut };
         }
-        !crosses || text_start() + reach <= at
+        if crosses && text_start() + reach > at {
+            Hope::Here
+        } else if is_cell && ends_cell(&block[number.end..]) {
+            Hope::InTable
+        } else {
+            Hope::Nowhere
+        }
     }
 
     fn states(&mut self, rules: &Rules) -> &mut States {
@@ -208,7 +239,7 @@ impl Judge {
         if fitting(rules, &self.before, &self.after, &surroundings).any(accepts) {
             return Outlook::Possible;
         }
-        if self.before.reach.is_none_or(|reach| number.start - reach < start) {
+        if self.before.reach.is_none_or(|reach| number.start - reach < start) || may_be_cell(line, number) {
             return Outlook::Unclear;
         }
         // Only rules that reject are left: the first in their order decides, unless it asks for evidence.
@@ -219,17 +250,72 @@ impl Judge {
     }
 
     /// The first rule that matches a number of the record `text`, of which the first `length` bytes are known.
+    ///
+    /// In a table that is what its column says, unless that says nothing.
     pub(crate) fn decide(
+        &mut self,
+        detector: &Detector,
+        text: &[u8],
+        length: usize,
+        number: Range<usize>,
+    ) -> Option<usize> {
+        if let Some(cell) = self.table.cell(&text[..length], &number) {
+            let mut said = std::mem::take(&mut self.cell);
+            let place = cell.say(text, &number, &mut said);
+            self.forget_place();
+            let decided = self.decide_beside(detector, text, length, &said, &place);
+            self.forget_place();
+            self.cell = said;
+            if decided.is_some() {
+                return decided;
+            }
+        }
+        self.decide_beside(detector, text, length, &text[..length], &number)
+    }
+
+    /// The first rule that matches a number by what stands beside it in `said`, and by what its record holds.
+    fn decide_beside(
+        &mut self,
+        detector: &Detector,
+        text: &[u8],
+        length: usize,
+        said: &[u8],
+        number: &Range<usize>,
+    ) -> Option<usize> {
+        let rules = &*detector.rules;
+        let entry = detector.catalog.get(code_at(said, number));
+        let surroundings = Surroundings::of(said, number, entry);
+        let mut behind_accepted = None;
+        let mut from = 0;
+        loop {
+            self.look_before(rules, said, number.start, entry.is_some());
+            self.look_after(rules, surroundings.after);
+            let rule = self.first_of_record(rules, text, length, &surroundings, from)?;
+            if !rules.all[rule].listed {
+                return Some(rule);
+            }
+            let is_behind = *behind_accepted.get_or_insert_with(|| {
+                let before = number_before(said, number)?;
+                let decided = self.decide_beside(detector, text, length, said, &before)?;
+                (rules.all[decided].verdict == Verdict::Accept).then_some(())
+            });
+            if is_behind.is_some() {
+                return Some(rule);
+            }
+            from = rule + 1;
+        }
+    }
+
+    /// The first rule, of those from `from` on, that matches what was looked at beside a number, and what its record
+    /// holds.
+    fn first_of_record(
         &mut self,
         rules: &Rules,
         text: &[u8],
         length: usize,
-        number: Range<usize>,
-        entry: Option<&Entry>,
+        surroundings: &Surroundings<'_>,
+        from: usize,
     ) -> Option<usize> {
-        self.look_before(rules, text, number.start, entry.is_some());
-        let surroundings = Surroundings::of(&text[..length], &number, entry);
-        self.look_after(rules, surroundings.after);
         let Judge { before, after, known, hides, record, .. } = self;
         let mut holds = |evidence: usize| {
             let hides = *hides.get_or_insert_with(|| {
@@ -246,7 +332,7 @@ impl Judge {
             };
             known[evidence].holds(rules.evidence[evidence].regex(), meant, length)
         };
-        fitting(rules, before, after, &surroundings).find(|&index| {
+        fitting(rules, before, after, surroundings).filter(|index| *index >= from).find(|&index| {
             let rule = &rules.all[index];
             rule.has.iter().all(|&evidence| holds(evidence)) && !rule.lacks.iter().any(|&evidence| holds(evidence))
         })
@@ -351,6 +437,13 @@ impl Known {
     }
 }
 
+/// The number before another on its line, no further away than a rule looks.
+fn number_before(text: &[u8], number: &Range<usize>) -> Option<Range<usize>> {
+    let low = number.start.saturating_sub(REACH);
+    let line = memrchr(b'\n', &text[low..number.start]).map_or(low, |at| low + at + 1);
+    numbers(&text[..number.start], line).last().filter(|before| before.start >= line)
+}
+
 #[cfg(test)]
 impl Rules {
     /// Each rule's `before` as a pattern of its own, with the number that it ends at.
@@ -363,10 +456,27 @@ impl Rules {
     pub(crate) fn decide_slowly(
         &self,
         patterns: &[Option<regex::bytes::Regex>],
+        catalog: &Catalog,
         text: &[u8],
         number: Range<usize>,
-        entry: Option<&Entry>,
     ) -> Option<usize> {
+        let in_column = || {
+            let (cell, mut said) = (Table::default().cell(text, &number)?, Vec::new());
+            let place = cell.say(text, &number, &mut said);
+            self.decide_beside_slowly(patterns, catalog, text, &said, place)
+        };
+        in_column().or_else(|| self.decide_beside_slowly(patterns, catalog, text, text, number.clone()))
+    }
+
+    fn decide_beside_slowly(
+        &self,
+        patterns: &[Option<regex::bytes::Regex>],
+        catalog: &Catalog,
+        record: &[u8],
+        text: &[u8],
+        number: Range<usize>,
+    ) -> Option<usize> {
+        let entry = catalog.get(code_at(text, &number));
         let surroundings = Surroundings::of(text, &number, entry);
         let meant = |written| {
             let mut plain = Plain::default();
@@ -378,9 +488,14 @@ impl Rules {
         let (mut beside, from) =
             if may_hide(window) { (meant(window), 0) } else { (text[..number.start].to_vec(), low) };
         beside.extend(&text[number.clone()]);
-        let (after, text) = (meant(surroundings.after), meant(text));
+        let (after, record_text) = (meant(surroundings.after), meant(record));
         let mut followed = Vec::new();
         self.after.run_on(&mut self.after.dfa.create_cache(), &after, |rule| followed.push(rule));
+        let is_behind_accepted = || {
+            let before = number_before(text, &number)?;
+            let rule = self.decide_beside_slowly(patterns, catalog, record, text, before)?;
+            (self.all[rule].verdict == Verdict::Accept).then_some(())
+        };
         self.all.iter().zip(patterns).enumerate().position(|(index, (rule, before))| {
             let is_followed = match &rule.after {
                 Some(_) => followed.contains(&index),
@@ -390,8 +505,9 @@ impl Rules {
                 && before.as_ref().is_none_or(|before| before.find_at(&beside, from).is_some())
                 && is_followed
                 && surroundings.are_named(rule.name)
-                && rule.has.iter().all(|&evidence| self.evidence[evidence].regex().is_match(&text))
-                && !rule.lacks.iter().any(|&evidence| self.evidence[evidence].regex().is_match(&text))
+                && rule.has.iter().all(|&evidence| self.evidence[evidence].regex().is_match(&record_text))
+                && !rule.lacks.iter().any(|&evidence| self.evidence[evidence].regex().is_match(&record_text))
+                && (!rule.listed || is_behind_accepted().is_some())
         })
     }
 }

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use memchr::memchr;
 
-use super::{Scanner, code_at};
-use crate::detect::numbers::numbers;
+use super::Scanner;
+use crate::detect::numbers::{code_at, numbers};
 use crate::detect::rules::{Outlook, Verdict};
 use crate::detect::{Assume, Cursor, Decision, End, OpenRecord};
 use crate::record::Match;
@@ -82,7 +82,7 @@ impl Scanner {
             Outlook::Nothing(rule) => return on(Decision::Rejected(rule)),
             Outlook::Unclear | Outlook::Possible => {}
         }
-        let decided = self.judge.decide(rules, text, text.len(), number.clone(), entry);
+        let decided = self.judge.decide(&self.detector, text, text.len(), number.clone());
         match decided {
             Some(rule) if rules.all()[rule].verdict == Verdict::Accept => {
                 open.counted.push(code);

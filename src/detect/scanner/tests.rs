@@ -281,7 +281,7 @@ fn decides_what_is_open_when_nothing_comes() {
 }
 
 /// Lines that begin, continue, wrap and decoy.
-const PIECES: [&str; 49] = [
+const PIECES: [&str; 60] = [
     "ConnectionError (31005): a\n",
     "2026-01-01T00:00:00Z ERROR twilio call failed {\n",
     "  code: 20403,\n",
@@ -331,6 +331,17 @@ const PIECES: [&str; 49] = [
     "2026-01-01 10:00:00 ERROR [x] no route to 31005\nError: no route to 31005\n",
     "01-01 10:00:00.123 E/Voice(31005):   code: 31008,\n",
     "error%3D31005%2520ms twilio%3A%2520error%252031009",
+    "| twilio_code | ms |\n",
+    "+-------------+----+\n",
+    "| 31009 | 20104 |\n",
+    "a-1  | │ twilio code │ 31005 │\n",
+    "a-1  | │       31486 │ 20101 │\n",
+    "NAME   TWILIO-CODE   AGE\n------ ------------- ---\n",
+    "web-1  31009         20104\n",
+    "<tr><th>twilio error</th><th>ms</th></tr>\n",
+    "<tr><td>31005</td><td>20104</td></tr>",
+    " and 31009, then 20104; 31005\n",
+    "Twilio error 31005 (was 20104) and 53405, 30007 on a\n",
 ];
 
 proptest! {
@@ -592,7 +603,7 @@ fn reference(input: &[u8]) -> Vec<Said> {
                     Some((next, _)) => *next,
                     None => text.len(),
                 };
-                let decided = rules.decide_slowly(patterns, &text[..known], number, catalog.get(code));
+                let decided = rules.decide_slowly(patterns, &catalog, &text[..known], number);
                 if let Some(rule) = decided.filter(|rule| rules.all()[*rule].verdict == Verdict::Accept)
                     && counted.insert(code)
                 {
