@@ -8,10 +8,11 @@ mod fields;
 mod heads;
 
 use self::errors::is_frame;
-pub(crate) use self::fields::header;
 use self::fields::is_alert;
+pub(crate) use self::fields::{Above, above, header};
 use self::heads::{is_head, is_indented_head};
 use super::plain::colours;
+use memchr::memchr;
 
 /// Whether `line` belongs to the record of `before`, the line of the same stream right before it.
 pub(crate) fn continues(before: &[u8], line: &[u8]) -> bool {
@@ -33,6 +34,10 @@ fn continues_by_itself(line: &[u8]) -> Option<bool> {
         Some(b'\\') if line.starts_with(br"\t") => Some(true),
         Some(b'}' | b']' | b')') => Some(true),
         Some(b'#') if is_frame(line) => Some(true),
+        // A form's fields, line by line.
+        Some(b'&') if memchr(b'=', line).is_some_and(|at| line[1..at].iter().all(u8::is_ascii_alphanumeric)) => {
+            Some(true)
+        }
         // PHP's dumps open on a line of their own.
         Some(b'(') if line.trim_ascii_end() == b"(" => Some(true),
         // No continuation begins like that, and most heads do.
@@ -44,7 +49,7 @@ fn continues_by_itself(line: &[u8]) -> Option<bool> {
 }
 
 /// How lines begin that only ever continue a record.
-const CONTINUATIONS: [&[u8]; 23] = [
+const CONTINUATIONS: [&[u8]; 22] = [
     b"at ",
     b"Caused by",
     b"Suppressed: ",
@@ -64,8 +69,6 @@ const CONTINUATIONS: [&[u8]; 23] = [
     b"Body: Str(",
     b"Attributes:",
     b"Trace ID: ",
-    // A form's fields, line by line.
-    b"&",
     // A point of a message: •
     b"\xe2\x80\xa2 ",
     // The sides of a box: │ ├ └
@@ -135,6 +138,7 @@ mod tests {
         check("*Twilio errors*\n• top code: *31426*\n• silence", &[0]);
         check("notes\n| who | Twilio |\n|:--|:--|\n| Amara | 31486 |\nnext", &[0, 4]);
         check("not ok 4 token\n# (in file a)\n# twilio replied: 20101\nok 5\n# done", &[0, 3, 4]);
+        check("2026-01-01 WARN [x] TwilioError 53405: lost\nMediaConnectionError 53405: lost\n    at a", &[0]);
         check("[x] 7 ERROR [Calls] no route\nError: no route\n    at a (b.js:1:2)\nError: no route", &[0, 3]);
         check(
             "Unhandled Exception: E(1, x)\n#0      dial (package:a/call.dart:1:7)\n#1      main (package:a/a.dart:2:1)\n#31005 x",
@@ -147,6 +151,10 @@ mod tests {
             "LogRecord #0\nSeverityText: WARN\nBody: Str(x)\nAttributes:\n     -> code: Int(1)\nLogRecord #1",
             &[0, 5],
         );
+        check(
+            "Invoke-RestMethod : {\"code\":1,\"message\":\"The requested\nresource /2010-04-01/Accounts/AC0/SMS/Mes\nsages.json was not\nAt C:\\x",
+            &[0, 3],
+        );
         check("Invoke-RestMethod : {\"code\":1,\"more_info\":\"https://www.twil\nio.com/1\"}\nAt C:\\x", &[0, 2]);
         check("HTTP/1.1 400 Bad Request\nServer: x\nX-Twilio-Error-Code: 1\n\nHTTP/1.1 200 OK", &[0, 4]);
         check(" id | code \n----+-------\n  1 | 31486\n(1 row)", &[0, 3]);
@@ -157,14 +165,12 @@ mod tests {
     #[test]
     fn joins_tables_and_lists() {
         check("twilio errors, today\n+------+\n| code |\n+------+\n| 31005 |\n+------+\n2 rows", &[0, 6]);
-        check("# Twilio\n\n| code | n |\n|---|---|\n| 31005 | 2 |\n| 2026-01-02 | 3 |\nnext", &[0, 6]);
-        check("NAME  CODE    AGE\na     31005   3m\nb     <none>  12m\nc is left", &[0, 3]);
+        check("# Twilio\n\n| code | n |\n|---|---|\n| 31005 | 2 |\nnext", &[0, 5]);
         check("twilio errors\n\nCODE   NAME    COUNT ERROR\n", &[0]);
-        check("CALL_ID TWILIO_CODE\n------- -----------\n884     31006\n", &[0]);
+        check("CALL_ID TWILIO_CODE\n------- -----------\n", &[0]);
         check("Console > Errors\nERROR    31205  JWT expired\nWARNING  11200  Retrieval\nERROR done", &[0, 3]);
         check("h> HGETALL c\n1) \"code\"\n2) \"31005\"\n1) \"x\"\n", &[0]);
         check("rejected:\n- to: a\n  code: 21211\n- to: b\n  code: 21408\n- next", &[0]);
-        check(":siren: *Twilio*\n> error 31005\n> seen 4 times\nplain\n> quoted", &[0, 3, 4]);
         check("CallSid: CA1\nCallStatus: failed\nErrorCode: 31005\nErrorCode: 31005", &[0, 3]);
         check("order      BB-1\ncarrier    Twilio\nerrorcode  21408\nerrorcode  21408", &[0, 3]);
         check("Anbieter  : Twilio\nErgebnis  : Fehler 31002\nErgebnis  : Fehler 31002", &[0, 2]);
@@ -184,6 +190,12 @@ mod tests {
             "2026-01-02 a  31005  b\n2026-01-02 c  31005  d\nweb  error 31005\nsms  error 31005 again",
             &[0, 1, 2, 3],
         );
+        check("dialer   : ERROR   error 31005\nrouter   : ERROR   error 31005", &[0, 1]);
+        check("CallService: error 31005\nSmsService: error 31005\n1) error 31005\n2) error 31005", &[0, 1, 2, 3]);
+        check("|2026-11-28 10:00:00|a|error 31005|\n|2026-11-28 10:00:01|a|error 31005|", &[0, 1]);
+        check("ERROR 31205  dialer: x\nERROR 31205  dialer: x\n& error 31005\n& error 31005", &[0, 1, 2, 3]);
+        check("error 31005 a\n- - - - - -\nerror 31005 b\n✓ ✓ ✓ ✓\nerror 31005 c\n=== ===", &[0, 1, 2, 3, 4, 5]);
+        check("web-1  ERROR  error 31005\nweb-2  ERROR  error 31005\n> error 31005\n> error 31005", &[0, 1, 2, 3]);
         check("INFO 31201  x\nERROR 31201  x\ndone\n----------\nnext", &[0, 1, 2, 3, 4]);
         check("Lead-Router: error 31005\nPay-Worker: error 31005\nTo: 1\nTo: 2", &[0, 1, 2, 3]);
         check("Dialing a ... error 31005\nDialing b ... error 31005\na = b c\nd = e f", &[0, 1, 2, 3]);

@@ -6,11 +6,14 @@ use std::ops::Range;
 use memchr::{memchr, memrchr};
 
 use super::RECORD_SPAN;
-use super::joining::{begins, continues, header};
+use super::joining::{Above, above, begins, continues, header};
 use super::wrapping::{Dress, trim_end, unwrap};
 
 /// Lines of other streams that may stand between two lines of one record.
 const INTERLEAVED: usize = 32;
+
+/// So many rows a table has at most that only blanks set apart.
+const ROWS: usize = 64;
 
 /// The complete lines of a block.
 #[derive(Clone, Copy, Debug)]
@@ -100,7 +103,12 @@ pub(crate) fn first_cut(piece: &[u8], limit: usize) -> Option<usize> {
         alone = if line.stream == before.stream { alone + 1 } else { 0 };
         let is_clear = if line.stream == 0 { alone > 0 } else { alone > INTERLEAVED };
         // Behind a blank line, or one that a runtime has cut, it matters what stands further above.
-        let is_known = || !before.text.is_empty() && matches!(lines.whole(&before), Cow::Borrowed(_));
+        let text = |line: &Line| &piece[line.text.clone()];
+        let is_known = || {
+            !before.text.is_empty()
+                && matches!(lines.whole(&before), Cow::Borrowed(_))
+                && above(text(&before), text(&line)) == Above::Other
+        };
         if is_clear && !before.is_long && !line.is_long && is_known() && !lines.joins(&before, &line) {
             return Some(line.span.start);
         }
@@ -221,7 +229,26 @@ impl<'a> Lines<'a> {
         let text = &self.block[line.text.clone()];
         !before.is_long
             && !line.is_long
-            && (before.partial || continues(&self.whole(before), text) || self.is_body(before, line))
+            && (before.partial
+                || continues(&self.whole(before), text)
+                || self.is_body(before, line)
+                || self.is_below_title(before, line))
+    }
+
+    /// Whether a title stands above a line, and nothing but other lines below that title between them.
+    fn is_below_title(&self, before: &Line, line: &Line) -> bool {
+        let text = |line: &Line| &self.block[line.text.clone()];
+        let (mut upper, mut lower) = (before.clone(), line.clone());
+        for _ in 0..ROWS {
+            match above(text(&upper), text(&lower)) {
+                Above::Title => return true,
+                Above::Other => return false,
+                Above::Row => {}
+            }
+            let Some(further) = self.previous(&upper, self.floor) else { return false };
+            lower = std::mem::replace(&mut upper, further);
+        }
+        false
     }
 
     /// Whether a line is an object that HTTP's headers and a blank line stand above.

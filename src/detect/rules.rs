@@ -210,8 +210,7 @@ impl Rules {
         {
             let low = number.start.saturating_sub(judge::REACH);
             let place = find("before", &before, low..number.start, &text[number.clone()]);
-            let column = || Some(("column", Table::default().cell(text, number)?.column));
-            found.extend(place.or_else(column));
+            found.extend(place.or_else(|| Some(("column", column_of(text, number)?))));
         }
         if let Some(after) = &rule.after
             && let Ok(after) = byte_regex(&format!("^(?:{after})"))
@@ -229,6 +228,15 @@ impl Rules {
     pub fn lacks_of(&self, rule: &Rule) -> Vec<&str> {
         rule.lacks.iter().map(|&index| self.evidence[index].name.as_str()).collect()
     }
+}
+
+/// The name of the column that a number of a record stands in.
+fn column_of(text: &[u8], number: &Range<usize>) -> Option<Range<usize>> {
+    let mut plain = Plain::default();
+    plain.read(text);
+    let place = |written| plain.origin.partition_point(|at| (*at as usize) < written);
+    let cell = Table::default().cell(&plain.text, &(place(number.start)..place(number.end)))?;
+    Some(plain.origin[cell.column.start] as usize..plain.origin[cell.column.end] as usize)
 }
 
 /// Patterns are over bytes and ignore case.

@@ -240,9 +240,7 @@ impl Scanner {
         let line = lines.containing_again(&mut self.line, number.start).clone();
         if line.is_long {
             let mut open = OpenRecord { head: base + line.span.start as u64, ..OpenRecord::default() };
-            for number in numbers(&lines.block[..line.span.end], line.span.start) {
-                self.judge_in_window(lines.block, &line.span, number, base, &mut open, on);
-            }
+            self.judge_long_line(lines.block, &line.span, line.span.clone(), base, &mut open, on);
             self.plain_end = line.span.end;
             self.covered.push(line.span);
             return;

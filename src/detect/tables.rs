@@ -1,8 +1,8 @@
 //! Tables: what the header of a column says of the numbers below it.
 //!
-//! A row says of its numbers only where they stand. So a number that is a cell, or begins one, is judged as if its
-//! column's name, a colon and the cell were what was written: `| twilio_code | ms |` makes a code of the first number
-//! below it and a duration of the second.
+//! A row says of its numbers only where they stand. So a number that is a cell, or begins one, is judged as if a
+//! field with its column's name were what was written, `"twilio_code": 31005`: the header `| twilio_code | ms |` makes a
+//! code of the first number below it and a duration of the second.
 
 use std::ops::Range;
 
@@ -10,8 +10,8 @@ use memchr::{memchr, memchr_iter, memmem, memrchr};
 
 use super::numbers::numbers;
 
-/// A row longer than this is no table's, in bytes: a look at all of it for each of its numbers would cost too much.
-const WIDEST: usize = 4 << 10;
+/// A line longer than this is no table's, in bytes, nor is HTML's header further from the beginning or from its row.
+const WIDEST: usize = 2 << 10;
 
 /// What stands around one number in a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,15 +23,45 @@ pub(super) struct Cell {
 }
 
 impl Cell {
-    /// Writes what the column says of the number, `column: cell`, and tells where the number stands in that.
+    /// Writes what the column says of the number, `"column": cell`, and tells where the number stands in that.
     pub(super) fn say(&self, text: &[u8], number: &Range<usize>, said: &mut Vec<u8>) -> Range<usize> {
         said.clear();
+        said.push(b'"');
         said.extend_from_slice(&text[self.column.clone()]);
-        said.extend_from_slice(b": ");
+        said.extend_from_slice(b"\": ");
         let start = said.len();
         said.extend_from_slice(&text[number.start..self.end]);
         start..start + number.len()
     }
+}
+
+/// Whether the name of a column speaks of codes or errors, in the languages that the rules know.
+pub(super) fn speaks_of_code(name: &[u8]) -> bool {
+    const WORDS: [&str; 18] = [
+        "code",
+        "codigo",
+        "codice",
+        "kod",
+        "cód",
+        "kód",
+        "error",
+        "erreur",
+        "errno",
+        "fehler",
+        "fejl",
+        "virhe",
+        "код",
+        "ошиб",
+        "コード",
+        "エラー",
+        "代码",
+        "错误",
+    ];
+    const OTHERS: [&str; 7] = ["encode", "decode", "zip", "post", "area", "barcode", "exit"];
+    let name = name.to_ascii_lowercase();
+    let holds = |word: &&str| memmem::find(&name, word.as_bytes()).is_some();
+    let is_short = name.split(|byte| !byte.is_ascii_alphanumeric()).any(|word| word == b"err");
+    (is_short || WORDS.iter().any(holds)) && !OTHERS.iter().any(holds)
 }
 
 /// The table in a record whose numbers are looked at one after the other.
@@ -41,12 +71,14 @@ pub(super) struct Table {
     last: Option<Row>,
 }
 
-/// A row of a table, and the header found for it.
+/// A row of a table.
 #[derive(Debug)]
 struct Row {
     line: Range<usize>,
     form: Form,
     header: Option<Header>,
+    /// Its cells, each with the name of its column.
+    cells: Vec<(Range<usize>, Range<usize>)>,
 }
 
 /// What stands at the top of a table, in the record.
@@ -119,34 +151,34 @@ impl Table {
         if row.start == near.start || row.len() > WIDEST {
             return None;
         }
-        let form = Form::of(&text[row.clone()]);
         if self.last.as_ref().is_none_or(|last| last.line != row) {
+            let form = Form::of(&text[row.clone()]);
             let header = header(text, &row, form, self.last.as_ref());
-            self.last = Some(Row { line: row.clone(), form, header });
+            let cells = header.as_ref().map(|header| form.columns(text, &row, header)).unwrap_or_default();
+            self.last = Some(Row { line: row, form, header, cells });
         }
-        let header = self.last.as_ref()?.header.as_ref()?;
-        let (column, cell) = match form {
-            Form::Blanks => aligned(text, &row, number, header)?,
-            Form::Bars | Form::Tabs => {
-                let cells = form.cells(text, &row);
-                let index = cells.iter().position(|cell| cell.contains(&number.start))?;
-                (form.cells(text, &header.names).get(index)?.clone(), cells[index].clone())
-            }
-        };
-        let begins = text[cell.start..number.start].iter().all(|byte| *byte == b' ');
-        let column = trim(text, column);
-        let is_name = text[column.clone()].iter().any(u8::is_ascii_alphabetic) || !text[column.clone()].is_ascii();
-        (begins && is_name).then_some(Cell { column, end: trim(text, number.start..cell.end).end })
+        let cells = &self.last.as_ref()?.cells;
+        let (cell, column) = cells.get(cells.partition_point(|(cell, _)| cell.end <= number.start))?;
+        let begins = cell.start <= number.start && text[cell.start..number.start].iter().all(|byte| *byte == b' ');
+        let column = trim(text, column.clone());
+        let name = &text[column.clone()];
+        // "Values" is no column's name: there each row has its own in front.
+        let is_name = (name.iter().any(u8::is_ascii_alphabetic) || !name.is_ascii())
+            && !name.eq_ignore_ascii_case(b"value")
+            && !name.eq_ignore_ascii_case(b"values");
+        (begins && is_name).then(|| Cell { column, end: trim(text, number.start..cell.end.max(number.end)).end })
     }
 }
 
 /// The cell of a table in HTML, by the names in its first row.
 fn in_html(text: &[u8], number: &Range<usize>) -> Option<Cell> {
-    let row = memmem::rfind(&text[..number.start], b"<tr")?;
+    let near = number.start.saturating_sub(WIDEST);
+    let row = near + memmem::rfind(&text[near..number.start], b"<tr")?;
     let index = memmem::find_iter(&text[row..number.start], b"<td").count().checked_sub(1)?;
-    let name = memmem::find_iter(&text[..row], b"<th").filter(|at| !text[at + 3..].starts_with(b"ead")).nth(index)?;
-    let start = name + memchr(b'>', &text[name..row])? + 1;
-    let column = start..start + memchr(b'<', &text[start..row])?;
+    let top = &text[..row.min(WIDEST)];
+    let name = memmem::find_iter(top, b"<th").filter(|at| !top[at + 3..].starts_with(b"ead")).nth(index)?;
+    let start = name + memchr(b'>', &top[name..])? + 1;
+    let column = start..start + memchr(b'<', &top[start..])?;
     Some(Cell { column: trim(text, column), end: number.end })
 }
 
@@ -157,6 +189,8 @@ fn header(text: &[u8], row: &Range<usize>, form: Form, known: Option<&Row>) -> O
     if width < 2 {
         return None;
     }
+    // Whether a ruler stands below what stands at the top so far, and above it.
+    let (mut is_ruled, mut is_below_ruler) = (false, false);
     while at > 0 {
         let above = line_at(text, at - 1);
         if let Some(known) = known
@@ -165,6 +199,9 @@ fn header(text: &[u8], row: &Range<usize>, form: Form, known: Option<&Row>) -> O
         {
             return known.header.clone();
         }
+        if above.len() > WIDEST {
+            return None;
+        }
         if ruler.is_some() {
             return Some(Header { names: above, ruler });
         }
@@ -172,6 +209,7 @@ fn header(text: &[u8], row: &Range<usize>, form: Form, known: Option<&Row>) -> O
         at = above.start;
         if is_ruler(line) {
             ruler = Some(above).filter(|ruler| form == Form::Blanks && fields(text, ruler, 1).len() > 1);
+            is_below_ruler = true;
             continue;
         }
         let above_width = if Form::of(line) == form { form.width(line) } else { 0 };
@@ -179,41 +217,19 @@ fn header(text: &[u8], row: &Range<usize>, form: Form, known: Option<&Row>) -> O
             break;
         }
         names = above;
+        is_ruled = std::mem::take(&mut is_below_ruler) && form == Form::Bars;
     }
     // Without a ruler two words in a row are a name and its value.
+    let mut cells = form.cells(text, &names).into_iter();
     let is_header = names != *row
         && (form != Form::Blanks || width > 2)
-        && form.cells(text, &names).into_iter().all(|cell| is_word(&text[trim(text, cell)]));
+        && (is_ruled || cells.all(|cell| is_name(text[cell].trim_ascii())));
     is_header.then_some(Header { names, ruler: None })
 }
 
-/// Whether what stands at the top of a column may be its name: rows have times, amounts and codes.
-fn is_word(cell: &[u8]) -> bool {
-    !cell.first().is_some_and(u8::is_ascii_digit) && numbers(cell, 0).next().is_none()
-}
-
-/// The name of a column that is told by its place, and the cell below it that a number stands in.
-fn aligned(
-    text: &[u8],
-    row: &Range<usize>,
-    number: &Range<usize>,
-    header: &Header,
-) -> Option<(Range<usize>, Range<usize>)> {
-    let place = |line: &Range<usize>, at: usize| characters(&text[line.start..at]);
-    let own = place(row, number.start)..place(row, number.end);
-    let overlaps = |line: &Range<usize>, cell: &Range<usize>| {
-        place(line, cell.start) < own.end && own.start < place(line, cell.end)
-    };
-    let names = &header.names;
-    let Some(ruler) = &header.ruler else {
-        let name = fields(text, names, 2).into_iter().find(|name| overlaps(names, name))?;
-        let cell = fields(text, row, 2).into_iter().find(|field| field.contains(&number.start))?;
-        return Some((name, cell));
-    };
-    let dashes = fields(text, ruler, 1).into_iter().find(|dashes| overlaps(ruler, dashes))?;
-    let below = |line: &Range<usize>, at: usize| byte_at(text, line, place(ruler, at));
-    let cell = below(row, dashes.start).min(number.start)..below(row, dashes.end).max(number.end);
-    Some((below(names, dashes.start)..below(names, dashes.end), cell))
+/// Whether what stands at the top of a column may be its name: rows have times, amounts, codes, and names with values.
+fn is_name(cell: &[u8]) -> bool {
+    !cell.first().is_some_and(u8::is_ascii_digit) && !cell.ends_with(b":") && numbers(cell, 0).next().is_none()
 }
 
 impl Form {
@@ -225,6 +241,30 @@ impl Form {
         } else {
             Form::Blanks
         }
+    }
+
+    /// The cells of a row that stand in a column, ascending, each with the column's name.
+    fn columns(self, text: &[u8], row: &Range<usize>, header: &Header) -> Vec<(Range<usize>, Range<usize>)> {
+        let Header { names, ruler } = header;
+        let (cells, names_of) = (self.cells(text, row), self.cells(text, names));
+        if self != Form::Blanks {
+            return cells.into_iter().zip(names_of).collect();
+        }
+        let (in_row, in_names) = (Places::of(text, row), Places::of(text, names));
+        let Some(ruler) = ruler else {
+            let is_below = |name: &Range<usize>, cell: &Range<usize>| {
+                in_names.before(name.start) == in_row.before(cell.start)
+                    || in_names.before(name.end) == in_row.before(cell.end)
+            };
+            let name_of = |cell: &Range<usize>| names_of.iter().find(|name| is_below(name, cell)).cloned();
+            return cells.into_iter().filter_map(|cell| name_of(&cell).map(|name| (cell, name))).collect();
+        };
+        let in_ruler = Places::of(text, ruler);
+        let column = |dashes: Range<usize>| {
+            let (from, to) = (in_ruler.before(dashes.start), in_ruler.before(dashes.end));
+            (in_row.at(from)..in_row.at(to), in_names.at(from)..in_names.at(to))
+        };
+        fields(text, ruler, 1).into_iter().map(column).collect()
     }
 
     /// How many cells a row has.
@@ -288,41 +328,91 @@ fn fields(text: &[u8], line: &Range<usize>, apart: usize) -> Vec<Range<usize>> {
     found
 }
 
-/// Whether a line stands below `before` in one table, in columns that blanks set apart: three at least, each of them
+/// Whether a line stands below `before` in one table, in columns that blanks set apart: two at least, each of them
 /// beginning or ending where one does above.
 pub(super) fn are_aligned(before: &[u8], line: &[u8]) -> bool {
-    let places = |line: &[u8]| -> Vec<Range<usize>> {
-        let place = |at: usize| characters(&line[..at]);
-        fields(line, &(0..line.len()), 2).into_iter().map(|field| place(field.start)..place(field.end)).collect()
+    if before.len().max(line.len()) > WIDEST {
+        return false;
+    }
+    let places = |line: &[u8]| -> Vec<(usize, usize)> {
+        let all = 0..line.len();
+        let places = Places::of(line, &all);
+        fields(line, &all, 2).into_iter().map(|field| (places.before(field.start), places.before(field.end))).collect()
     };
     let (above, own) = (places(before), places(line));
-    let is_below = |field: &Range<usize>| above.iter().any(|name| name.start == field.start || name.end == field.end);
-    own.len() > 2 && above.len() > 2 && own.iter().skip(1).all(is_below)
+    let starts = |place: usize| above.binary_search_by_key(&place, |field| field.0).is_ok();
+    let ends = |place: usize| above.binary_search_by_key(&place, |field| field.1).is_ok();
+    own.len() > 1 && above.len() > 1 && own.iter().skip(1).all(|(start, end)| starts(*start) || ends(*end))
 }
 
-/// Whether a line names columns, one of which is a code's or an error's.
+/// Whether a line names columns, one of which is a code's or an error's: three at least, in capitals if one is a level.
 pub(super) fn is_header(line: &[u8]) -> bool {
+    if line.len() > WIDEST || line.iter().any(|byte| byte.is_ascii_digit() || matches!(byte, b'=' | b':')) {
+        return false;
+    }
     let names = fields(line, &(0..line.len()), 2);
-    let is_code = |name: &Range<usize>| {
-        let name = line[name.clone()].to_ascii_lowercase();
-        name.ends_with(b"code") || name.ends_with(b"error")
-    };
-    names.len() > 2 && !line.iter().any(|byte| byte.is_ascii_digit() || *byte == b'=') && names.iter().any(is_code)
+    let is_level = |name: &Range<usize>| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(&line[name.clone()]));
+    names.len() > 2
+        && names.iter().any(|name| speaks_of_code(&line[name.clone()]))
+        && (!line.iter().any(u8::is_ascii_lowercase) || !names.iter().any(is_level))
 }
+
+/// Whether a ruler sets the names of columns off: `---- ------`.
+pub(super) fn rules_off(ruler: &[u8], names: &[u8]) -> bool {
+    let is_name = |byte: &u8| !byte.is_ascii_digit() && !matches!(byte, b'=' | b':');
+    let words = |line: &[u8]| fields(line, &(0..line.len()), 1).len();
+    if ruler.len().max(names.len()) > WIDEST || !names.iter().all(is_name) {
+        return false;
+    }
+    let columns = words(ruler);
+    columns > 1 && words(names) >= columns
+}
+
+/// The levels that a log may pad as tables do their cells.
+const LEVELS: [&[u8]; 8] = [b"error", b"err", b"warning", b"warn", b"info", b"debug", b"critical", b"fatal"];
 
 /// A line of a table without names: `+----+`, `|:---|---:|`, `---- ------`, `├───┼───┤`.
 pub(super) fn is_ruler(line: &[u8]) -> bool {
-    let is_part = |byte: &u8| matches!(byte, b'-' | b'+' | b'=' | b':' | b'|' | b' ' | 0xe2 | 0x80..=0xbf);
-    let is_dash = |byte: &u8| matches!(byte, b'-' | b'=' | 0x80..=0xbf);
-    line.iter().all(is_part) && line.iter().filter(|byte| is_dash(byte)).count() > 2
+    let mut rest = line.trim_ascii();
+    let mut dashes = 0;
+    while let Some(byte) = rest.first() {
+        let length = match rest {
+            [b'-' | b'=', b'-' | b'=', ..] => {
+                let run = rest.iter().take_while(|byte| matches!(byte, b'-' | b'=')).count();
+                dashes += run;
+                run
+            }
+            // What is drawn: U+2500 to U+257F.
+            [0xe2, 0x94 | 0x95, 0x80..=0xbf, ..] => {
+                dashes += 1;
+                3
+            }
+            _ if matches!(byte, b'+' | b':' | b'|' | b' ') => 1,
+            _ => return false,
+        };
+        rest = &rest[length..];
+    }
+    dashes > 2
 }
 
-/// A cell without the blanks, dashes and emphasis around it.
+/// A cell without the blanks, lines and emphasis around it.
 fn trim(text: &[u8], cell: Range<usize>) -> Range<usize> {
-    let is_edge = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'-' | b'*' | b'`' | b':' | 0xe2 | 0x80 | 0x94);
-    let start = text[cell.clone()].iter().position(|byte| !is_edge(byte)).map_or(cell.end, |at| cell.start + at);
-    let end = text[start..cell.end].iter().rposition(|byte| !is_edge(byte)).map_or(start, |at| start + at + 1);
-    start..end
+    let is_edge = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'-' | b'*' | b'`' | b':');
+    // ─ and —
+    let is_line = |bytes: &[u8]| matches!(bytes, [0xe2, 0x94 | 0x80, 0x80 | 0x94]);
+    let mut rest = &text[cell.clone()];
+    let (mut start, mut end) = (cell.start, cell.end);
+    loop {
+        let (front, back) = (rest.get(..3).is_some_and(is_line), rest.len() > 2 && is_line(&rest[rest.len() - 3..]));
+        match (rest.first().is_some_and(is_edge), rest.last().is_some_and(is_edge)) {
+            (true, _) => start += 1,
+            (_, true) => end -= 1,
+            _ if front => start += 3,
+            _ if back => end -= 3,
+            _ => return start..end,
+        }
+        rest = &text[start..end];
+    }
 }
 
 /// The line that holds a place, without its end.
@@ -337,10 +427,23 @@ pub(super) fn characters(text: &[u8]) -> usize {
     text.iter().filter(|byte| **byte & 0xc0 != 0x80).count()
 }
 
-/// Where in a line so many characters have passed.
-fn byte_at(text: &[u8], line: &Range<usize>, passed: usize) -> usize {
-    let starts = line.clone().filter(|at| text[*at] & 0xc0 != 0x80);
-    starts.chain([line.end]).nth(passed).unwrap_or(line.end)
+/// Where the characters of a line begin.
+struct Places(Vec<usize>);
+
+impl Places {
+    fn of(text: &[u8], line: &Range<usize>) -> Places {
+        Places(line.clone().filter(|at| text[*at] & 0xc0 != 0x80).chain([line.end]).collect())
+    }
+
+    /// How many characters stand before a place.
+    fn before(&self, place: usize) -> usize {
+        self.0.partition_point(|start| *start < place)
+    }
+
+    /// Where in the line so many characters have passed, or its end.
+    fn at(&self, passed: usize) -> usize {
+        self.0[passed.min(self.0.len() - 1)]
+    }
 }
 
 #[cfg(test)]
@@ -356,7 +459,7 @@ mod tests {
                 Some(cell) => {
                     let mut said = Vec::new();
                     cell.say(text.as_bytes(), &number, &mut said);
-                    String::from_utf8(said).unwrap()
+                    String::from_utf8(said).unwrap().replace('"', "")
                 }
                 None => "-".to_owned(),
             })
@@ -381,6 +484,8 @@ mod tests {
         check("   ┌─twilio_error─┬─────c─┐\n1. │        31603 │ 20101 │", &["twilio_error: 31603", "c: 20101"]);
         check("| carrier Twilio |\n| ref      31426 |", &["-"]);
         check("| a | 31486 |\n| b | 31480 |", &["-", "-"]);
+        check("+---+-------+\n| a | 31486 |\n| b | 31480 |", &["-", "-"]);
+        check("| 24h | code р |\n|---|---|\n| 10 | 31005 |", &["code р: 31005"]);
     }
 
     #[test]

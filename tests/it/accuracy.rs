@@ -11,16 +11,23 @@ use twdiag::detect::{Assume, Cursor, Decision, Detector, End, Rules, Scanner};
 
 use crate::kept::assert_current;
 
-/// The labelled records, and the least recall on them: those that the rules were written with, those that were written
-/// before anyone had seen what the rules do with them, and of these the sentences of which no two are alike.
-const SETS: [(&str, &str, f64); 3] = [
-    ("The corpus", "tests/data/corpus/records.jsonl", 0.995),
-    ("Held out", "tests/data/held-out.jsonl", 0.995),
-    ("In their own words", "tests/data/sentences.jsonl", 0.95),
-];
+/// Labelled records.
+struct Set {
+    name: &'static str,
+    path: &'static str,
+    /// The least that they are judged with.
+    recall: f64,
+    precision: f64,
+}
 
-/// The least precision.
-const PRECISE: f64 = 0.995;
+/// Those that the rules were written with, those that were written before anyone had seen what the rules do with them, and
+/// of these the sentences of which no two are alike, and what only a title or a header above it tells.
+const SETS: [Set; 4] = [
+    Set { name: "The corpus", path: "tests/data/corpus/records.jsonl", recall: 0.995, precision: 0.995 },
+    Set { name: "Held out", path: "tests/data/held-out.jsonl", recall: 0.995, precision: 0.995 },
+    Set { name: "In their own words", path: "tests/data/sentences.jsonl", recall: 0.95, precision: 0.995 },
+    Set { name: "Lists and tables", path: "tests/data/lists.jsonl", recall: 0.85, precision: 0.945 },
+];
 
 /// One labelled record.
 #[derive(Deserialize)]
@@ -102,7 +109,7 @@ fn finds_what_is_reported_and_nothing_else() {
     summary.insert_str(0, "| set ");
     let mut tables = String::new();
     let mut failures = String::new();
-    for (name, path, enough) in SETS {
+    for Set { name, path, recall: enough, precision: precise } in SETS {
         let (scores, mistakes) = evaluate(&mut scanner, records(path));
         let mut total = Score::default();
         writeln!(tables, "\n## {name}\n\n| form | records | labels | found | wrong |\n|---|--:|--:|--:|--:|").unwrap();
@@ -119,7 +126,7 @@ fn finds_what_is_reported_and_nothing_else() {
         )
         .unwrap();
         println!("{name}: recall {recall:.4}, precision {precision:.4}\n{mistakes}");
-        if recall < enough || precision < PRECISE {
+        if recall < enough || precision < precise {
             writeln!(failures, "{name}: recall {recall:.4}, precision {precision:.4}\n{mistakes}").unwrap();
         }
     }
@@ -147,18 +154,18 @@ fn disguised(mut record: Labelled, catalogued: &[u32]) -> Option<Labelled> {
     (!disguises.is_empty()).then_some(record)
 }
 
-/// Asserts that no more than so much recall is lost, and so much precision kept, on every set when its records are
-/// changed; a change that does not fit leaves one out.
-fn hold(lost: f64, precise: f64, change: impl Fn(Labelled) -> Option<Labelled>) {
+/// Asserts that no more than so much recall and precision is lost on any set when its records are changed; a change that
+/// does not fit leaves one out.
+fn hold(lost: f64, imprecise: f64, change: impl Fn(Labelled) -> Option<Labelled>) {
     let mut scanner = scanner(Assume::Nothing);
-    for (name, path, enough) in SETS {
+    for Set { name, path, recall: enough, precision: precise } in SETS {
         let (scores, mistakes) = evaluate(&mut scanner, records(path).into_iter().filter_map(&change));
         let mut total = Score::default();
         scores.into_values().for_each(|score| total.add(score));
         let (recall, precision) = (total.recall(), total.precision());
         assert!(total.records > 100, "{name}");
         assert!(
-            recall >= enough - lost && precision >= precise,
+            recall >= enough - lost && precision >= precise - imprecise,
             "{name}: recall {recall:.4}, precision {precision:.4}\n{mistakes}"
         );
     }
@@ -167,7 +174,7 @@ fn hold(lost: f64, precise: f64, change: impl Fn(Labelled) -> Option<Labelled>) 
 #[test]
 fn no_number_is_a_code_for_what_it_spells() {
     let catalogued: Vec<u32> = Catalog::embedded().entries().iter().map(|entry| entry.code.get()).collect();
-    hold(0.0, PRECISE, |record| disguised(record, &catalogued));
+    hold(0.0, 0.0, |record| disguised(record, &catalogued));
 }
 
 /// A line as a shipper of logs puts it into an object.
@@ -178,8 +185,8 @@ fn shipped(mut record: Labelled) -> Option<Labelled> {
 
 #[test]
 fn an_object_around_a_record_hides_nothing() {
-    hold(0.005, PRECISE, shipped);
-    hold(0.005, PRECISE, |record| shipped(shipped(record)?));
+    hold(0.005, 0.0, shipped);
+    hold(0.005, 0.0, |record| shipped(shipped(record)?));
 }
 
 #[test]
@@ -188,7 +195,7 @@ fn what_a_url_escapes_is_found() {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(byte).to_string(),
         _ => format!("%{byte:02X}"),
     };
-    hold(0.025, 0.985, |mut record| {
+    hold(0.025, 0.01, |mut record| {
         let is_line = !record.text.contains(['\n', '\u{1b}']);
         record.text = format!("POST /log?line={}", record.text.bytes().map(encode).collect::<String>());
         is_line.then_some(record)

@@ -58,6 +58,8 @@ fn why_names_the_column_of_a_number() {
         assert!(text.contains(said), "{said}: {text}");
     }
     assert!(text.contains("31009 rejected"), "{text}");
+    let shipped = serde_json::json!({ "msg": table }).to_string();
+    assert!(stdout(&run(&["why", &shipped], b"")).contains("column: twilio_code\n"), "{text}");
 }
 
 #[test]

@@ -52,11 +52,16 @@ fn is_traceback_line(line: &[u8]) -> bool {
     line.starts_with(b"    ") && !line.trim_ascii_start().starts_with(b"at ")
 }
 
-/// Whether a line is the error that the line before it has logged: `ERROR [dialer] no route` and `Error: no route`.
+/// Whether a line is the error that the line before it has logged: `ERROR [dialer] no route` and `Error: no route`, or
+/// `TwilioError 53405: no route` with its code.
 fn repeats(before: &[u8], line: &[u8]) -> bool {
-    let is_error = |class: &&[u8]| class.ends_with(b"Error") || class.ends_with(b"Exception");
-    let class = name_of(line).strip_suffix(b":").filter(is_error);
-    let Some(text) = class.and_then(|class| line[class.len() + 1..].strip_prefix(b" ")) else { return false };
+    let name = name_of(line);
+    let class = name.strip_suffix(b":").unwrap_or(name);
+    if !(class.ends_with(b"Error") || class.ends_with(b"Exception")) {
+        return false;
+    }
+    let code = line[class.len()..].iter().take_while(|byte| matches!(byte, b' ' | b'0'..=b'9')).count();
+    let Some(text) = line[class.len() + code..].strip_prefix(b": ") else { return false };
     let rest = memmem::rfind(before, text).map(|at| &before[at + text.len()..]);
     !text.is_empty() && rest.is_some_and(|rest| rest[colours(rest)..].trim_ascii().is_empty())
 }
@@ -87,8 +92,10 @@ pub(super) fn is_dump_part(line: &[u8]) -> bool {
 }
 
 /// Whether what PowerShell prints goes on in the next line, which it begins wherever the console ends.
-fn is_cut_by_console(line: &[u8]) -> bool {
+pub(super) fn is_cut_by_console(line: &[u8]) -> bool {
     const LINK: &[u8] = b"\"more_info\":\"";
+    let path = line.strip_prefix(b"resource ").unwrap_or(line);
     memmem::rfind(line, LINK).is_some_and(|at| memchr(b'"', &line[at + LINK.len()..]).is_none())
         || line.starts_with(b"Invoke-") && memchr(b'{', line).is_some() && !line.ends_with(b"}")
+        || path.starts_with(b"/2010-04-01/Accounts/") && memchr(b'"', path).is_none()
 }

@@ -2,48 +2,47 @@
 
 use memchr::{memchr, memmem};
 
-use super::super::tables::{are_aligned, characters, is_header, is_ruler};
+use super::super::tables::{are_aligned, characters, is_header, is_ruler, rules_off};
+use super::errors::is_cut_by_console;
 use super::heads::{is_head, level};
 
 /// Whether a line is a row or a field of what the line before it belongs to, `None` where it is neither.
 pub(super) fn follows(before: &[u8], line: &[u8]) -> Option<bool> {
     let end = before.trim_ascii_end();
     if is_ruler(line) {
-        // A ruler closes a table above another.
-        return Some(is_mark_of_table(line) && !(is_ruler(before) && is_mark_of_table(before)));
+        // A ruler closes a table above another, and dashes alone end a text.
+        return Some(has_columns(line) && !(is_ruler(before) && has_columns(before)) || rules_off(line, before));
     }
     if is_row(line) {
-        let is_log = is_head(line[1..].trim_ascii_start()) && !is_row(before) && !is_ruler(before);
-        return Some(!is_log);
+        // A log may print each entry between bars.
+        return Some(!is_barred_head(line) || is_ruler(before));
     }
     if line.starts_with(b"|") {
         return Some(false);
     }
-    if is_ruler(before) && !is_head(line) {
-        return Some(is_mark_of_table(before) && memchr(b' ', before).is_some());
-    }
-    if !is_head(before) && (are_aligned(before, line) || is_header(line)) {
+    // What is said of a table below it.
+    if line.starts_with(b"(") && is_row(before) {
         return Some(true);
+    }
+    if is_header(line) {
+        return Some(!is_head(before));
     }
     // A row of Twilio's debugger: what stands above it is no row, or one like it.
     if is_alert(line) {
         return Some(!is_head(before) || is_alert(before));
     }
-    // What redis-cli and MySQL's shell number.
+    // What redis-cli numbers.
     if let Some(index) = numbered(line) {
         return Some(if index == 1 { !is_head(before) } else { numbered(before) == Some(index - 1) });
     }
     // The next of a list in YAML.
     if line.starts_with(b"- ") {
-        return Some(before.starts_with(b"  ") && yaml_key(before.trim_ascii_start()).is_some());
+        let value = memmem::find(line, b": ").map_or(&b""[..], |at| &line[at + 2..]);
+        return Some(before.starts_with(b"  ") && yaml_key(before.trim_ascii_start()).is_some() && !is_head(value));
     }
     // A code below the name of its field.
     if is_number(line) {
         return Some(true);
-    }
-    // What a chat quotes below a title with an emblem or in bold.
-    if line.starts_with(b">") {
-        return Some(matches!(before.first(), Some(b'>' | b':' | b'*')));
     }
     // What TAP says of a failed test; a log may mark every entry so.
     if line.starts_with(b"# ") {
@@ -77,16 +76,69 @@ pub(super) fn follows(before: &[u8], line: &[u8]) -> Option<bool> {
     })
 }
 
-/// How a table begins that a blank line sets off from its title.
-pub(super) fn opens_table(line: &[u8]) -> bool {
-    is_row(line) && !is_head(line[1..].trim_ascii_start())
-        || is_ruler(line) && line.starts_with(b"+")
-        || is_header(line)
+/// What a line is for one that stands below it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Above {
+    /// The header of its table, or the title of what a chat quotes.
+    Title,
+    /// A line of the same table or quotation, if its title stands further above.
+    Row,
+    Other,
 }
 
-/// Whether what rules a table off is more than the dashes that end a text: it has columns.
-fn is_mark_of_table(ruler: &[u8]) -> bool {
-    ruler.trim_ascii().iter().any(|byte| matches!(byte, b'|' | b'+' | b' ' | 0xe2))
+/// What `above` is for the line below it: a row that blanks set apart, a quoted line, or a piece of what PowerShell
+/// wrapped. All look like entries of a log where no title stands above them.
+pub(crate) fn above(above: &[u8], line: &[u8]) -> Above {
+    // Most lines of most logs.
+    if is_head(line) {
+        return Above::Other;
+    }
+    if line.starts_with(b">") {
+        // A title with an emblem or in bold.
+        return match above.first() {
+            Some(b':' | b'*') => Above::Title,
+            Some(b'>') => Above::Row,
+            _ => Above::Other,
+        };
+    }
+    // What PowerShell wrapped: the line in between has no mark.
+    if above.starts_with(b"Invoke-") {
+        return if is_cut_by_console(above.trim_ascii_end()) { Above::Title } else { Above::Other };
+    }
+    if memchr(b'"', line).is_some()
+        && memchr(b'{', line).is_none()
+        && memmem::find(line, b"\",\"more_info\":\"").is_some()
+    {
+        return if is_head(above) { Above::Other } else { Above::Row };
+    }
+    if is_ruler(line) {
+        if rules_off(line, above) { Above::Title } else { Above::Other }
+    } else if memmem::find(line, b"  ").is_none() || is_head(above) {
+        Above::Other
+    } else if is_ruler(above) {
+        if has_columns(above) { Above::Other } else { Above::Row }
+    } else if !are_aligned(above, line) {
+        Above::Other
+    } else if is_header(above) {
+        Above::Title
+    } else {
+        Above::Row
+    }
+}
+
+/// How a table begins that a blank line sets off from its title.
+pub(super) fn opens_table(line: &[u8]) -> bool {
+    is_row(line) && !is_barred_head(line) || is_ruler(line) && line.starts_with(b"+") || is_header(line)
+}
+
+/// Whether a ruler has columns, and is more than the dashes that end a text.
+fn has_columns(ruler: &[u8]) -> bool {
+    ruler.iter().any(|byte| matches!(byte, b'|' | b'+' | 0xe2))
+}
+
+/// Whether a row between bars begins as a log entry does.
+fn is_barred_head(row: &[u8]) -> bool {
+    is_head(row[1..].trim_ascii_start())
 }
 
 /// A row of a table between bars: `| 31486 | Busy |`.
@@ -101,19 +153,23 @@ fn is_number(line: &[u8]) -> bool {
     word.len() == 5 && word.iter().all(u8::is_ascii_digit)
 }
 
-/// A row of Twilio's debugger: `ERROR    31205   JWT token expired`.
+/// A row of Twilio's debugger, `ERROR    31205  JWT token expired`: a level, a code and a text, which no logger's name
+/// begins.
 pub(super) fn is_alert(line: &[u8]) -> bool {
-    const LEVELS: [&[u8]; 4] = [b"ERROR ", b"Error ", b"WARNING ", b"Warning "];
+    const LEVELS: [&[u8]; 4] = [b"ERROR  ", b"Error  ", b"WARNING ", b"Warning "];
     let Some(rest) = LEVELS.iter().find_map(|level| line.strip_prefix(*level)) else { return false };
     let row = rest.trim_ascii_start();
     let digits = row.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    digits == 5 && row[digits..].starts_with(b"  ")
+    let text = row[digits..].trim_ascii_start();
+    let word = text.split(|byte| *byte == b' ').next().unwrap_or_default();
+    let is_text = word.first().is_some_and(u8::is_ascii_uppercase) && !word.ends_with(b":");
+    digits == 5 && row[digits..].starts_with(b"  ") && is_text
 }
 
 /// The number of a line that begins with it and a bracket: `2) "twilio"`.
 fn numbered(line: &[u8]) -> Option<u32> {
     let digits = line.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let number = line.get(..digits).filter(|_| line[digits..].starts_with(b") ") && digits < 4)?;
+    let number = line.get(..digits).filter(|_| line[digits..].starts_with(b") \"") && digits < 4)?;
     std::str::from_utf8(number).ok()?.parse().ok()
 }
 
@@ -165,10 +221,10 @@ fn is_section(line: &[u8]) -> bool {
     line.starts_with(b"[") && line.ends_with(b"]") && line.len() > 3 && !line[1..line.len() - 1].contains(&b' ')
 }
 
-/// The key of a line that is nothing but `key = value`, as in TOML: the value is quoted or one word.
+/// The key of a line that is nothing but `key = value`, as in TOML and INI files: the value is quoted or one word.
 fn assigned_key(line: &[u8]) -> Option<&[u8]> {
     let key = line.iter().take_while(|byte| is_word(**byte)).count();
-    let value = line[key..].strip_prefix(b" = ")?.trim_ascii_end();
+    let value = line[key..].trim_ascii_start().strip_prefix(b"=")?.trim_ascii();
     let is_value = matches!(value.first()?, b'"' | b'\'' | b'[' | b'{') || memchr(b' ', value).is_none();
     (key > 0 && is_value).then_some(&line[..key])
 }
@@ -184,6 +240,8 @@ struct Led<'a> {
     place: usize,
     /// Whether it is one word.
     is_word: bool,
+    /// Whether it begins with a level.
+    is_level: bool,
 }
 
 impl Led<'_> {
@@ -192,9 +250,8 @@ impl Led<'_> {
         let is_leader = match self.leader {
             // Ellipses are short.
             b'.' => self.length.max(next.length) > 4,
-            // Logs that pad their loggers' names say sentences.
-            b' ' => self.is_word || next.is_word,
-            _ => true,
+            // Logs that pad their loggers' names say sentences, behind a level or none.
+            _ => (self.is_word || next.is_word) && !self.is_level && !next.is_level,
         };
         self.key != next.key && self.leader == next.leader && self.place == next.place && is_leader
     }
@@ -211,6 +268,7 @@ fn led_key(line: &[u8]) -> Option<Led<'_>> {
             length,
             place: characters(key) + length,
             is_word,
+            is_level: level(value).is_some(),
         })
     };
     let words = line.iter().take_while(|byte| is_letter(**byte) || **byte == b' ').count();
@@ -240,14 +298,12 @@ fn yaml_key(line: &[u8]) -> Option<&[u8]> {
     if is_key && ends && level(line).is_none() { Some(key) } else { None }
 }
 
-/// Whether a name is written as those of Twilio's parameters that no logger has: `ErrorCode`, of two words or more.
+/// Whether a name is one of Twilio's parameters, `ErrorCode`, and no logger's.
 fn is_parameter(name: &[u8]) -> bool {
-    let words = name.iter().filter(|byte| byte.is_ascii_uppercase()).count();
-    words > 1
-        && name[0].is_ascii_uppercase()
-        && name.is_ascii()
+    const ENDS: [&[u8]; 8] = [b"Sid", b"Code", b"Status", b"Url", b"Version", b"Segments", b"Zip", b"Country"];
+    name[0].is_ascii_uppercase()
         && name.iter().all(u8::is_ascii_alphabetic)
-        && name.windows(2).all(|pair| !(pair[0].is_ascii_uppercase() && pair[1].is_ascii_uppercase()))
+        && ENDS.iter().any(|end| name.ends_with(end) && name.len() > end.len())
 }
 
 fn is_word(byte: u8) -> bool {

@@ -12,7 +12,7 @@ pub(crate) fn is_head(line: &[u8]) -> bool {
                 (4, Some(b'-' | b'/')) | (1..=2, Some(b'/' | b'-' | b':')) => true,
                 (1..=3, Some(b'.')) => true,
                 (10 | 13 | 16 | 19, _) => true,
-                (8, Some(b' ' | b'T')) => true,
+                (8, Some(b' ' | b'T')) => matches!(&line[..2], b"19" | b"20"),
                 _ => false,
             }
         }

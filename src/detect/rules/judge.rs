@@ -12,7 +12,7 @@ use regex_automata::util::start;
 use super::super::Detector;
 use super::super::numbers::{code_at, numbers};
 use super::super::plain::{HIDDEN, Plain, is_hidden, may_end_hiding, may_hide};
-use super::super::tables::{Table, begins_cell, ends_cell, may_be_cell};
+use super::super::tables::{Table, begins_cell, ends_cell, may_be_cell, speaks_of_code};
 use super::{Automaton, RuleSet, Rules, Side, Verdict};
 #[cfg(test)]
 use crate::catalog::Catalog;
@@ -26,6 +26,9 @@ const NAME_GAP: usize = 40;
 
 /// How many texts before hopeless numbers are remembered: a log says the same words before its numbers again and again.
 const HOPELESS: usize = 256;
+
+/// So many codes of a list are looked at, back from the last one, to know of the first whether it is accepted.
+const LISTED: usize = 8;
 
 /// The evidence that `assume = "twilio"` on a source stands for.
 const ASSUMED: &str = "twilio";
@@ -41,14 +44,43 @@ pub(crate) struct Judge {
     known: Vec<Known>,
     /// The text beside a number where something hides it, for as long as it is looked at.
     beside: Plain,
-    /// Whether anything hides something in the record at hand, once that was asked.
-    hides: Option<bool>,
-    /// The record at hand where something does.
-    record: Plain,
+    /// The record at hand.
+    meant: Meant,
     /// The table that the record at hand may be.
     table: Table,
     /// What a number's column says of it, for as long as it is looked at.
     cell: Vec<u8>,
+    /// The last number that was decided about: where it stands in memory, how much of its record was known, and the rule.
+    decided: Option<(usize, usize, Option<usize>)>,
+}
+
+/// A record as its program meant it, once that was asked.
+#[derive(Debug, Default)]
+struct Meant {
+    /// Whether anything hides something in it.
+    hides: Option<bool>,
+    /// What it says where something does.
+    plain: Plain,
+}
+
+impl Meant {
+    /// The record, and where a part of it stands there.
+    fn part<'a>(&'a mut self, written: &'a [u8], part: Range<usize>) -> (&'a [u8], Range<usize>) {
+        let Meant { hides, plain } = self;
+        let hides = *hides.get_or_insert_with(|| {
+            let hides = may_hide(written);
+            if hides {
+                plain.read(written);
+            }
+            hides
+        });
+        if !hides {
+            return (written, part);
+        }
+        // Nothing hides over lines.
+        let place = |written| plain.origin.partition_point(|at| (*at as usize) < written);
+        (&plain.text, place(part.start)..place(part.end))
+    }
 }
 
 /// What the rules learn of the logs that they are run over: too much for each of many scanners to have its own.
@@ -111,9 +143,9 @@ struct After {
 enum Known {
     #[default]
     Unknown,
-    /// The record holds it nowhere.
+    /// The record holds it nowhere, or nowhere any more.
     Absent,
-    /// Where its first place begins and ends, in bytes of the text as its program meant it.
+    /// Where its next place begins and ends, in bytes of the text as its program meant it.
     At(usize, usize),
 }
 
@@ -144,6 +176,7 @@ impl Judge {
     pub(crate) fn forget_place(&mut self) {
         self.before.place = 0;
         self.after.place = (0, 0);
+        self.decided = None;
     }
 
     /// Ends a block: others may have what was lent.
@@ -154,7 +187,8 @@ impl Judge {
 
     /// Forgets what was known of the last record.
     pub(crate) fn begin_record(&mut self, assume_twilio: bool, rules: &Rules) {
-        self.hides = None;
+        self.meant.hides = None;
+        self.decided = None;
         self.table.forget();
         self.known.clear();
         self.known.extend(
@@ -251,7 +285,7 @@ impl Judge {
 
     /// The first rule that matches a number of the record `text`, of which the first `length` bytes are known.
     ///
-    /// In a table that is what its column says, unless that says nothing.
+    /// In a table that is what its column says, and what else stands there only where that is of codes.
     pub(crate) fn decide(
         &mut self,
         detector: &Detector,
@@ -259,51 +293,95 @@ impl Judge {
         length: usize,
         number: Range<usize>,
     ) -> Option<usize> {
-        if let Some(cell) = self.table.cell(&text[..length], &number) {
-            let mut said = std::mem::take(&mut self.cell);
-            let place = cell.say(text, &number, &mut said);
+        let mut said = std::mem::take(&mut self.cell);
+        let column = self.column(text, length, &number, &mut said);
+        let in_column = column.map(|(place, is_of_codes)| {
             self.forget_place();
-            let decided = self.decide_beside(detector, text, length, &said, &place);
+            let decided = self.decide_beside(detector, text, &(0..length), &said, &place);
             self.forget_place();
-            self.cell = said;
-            if decided.is_some() {
-                return decided;
-            }
+            (decided, is_of_codes)
+        });
+        self.cell = said;
+        match in_column {
+            Some((decided, is_of_codes)) if decided.is_some() || !is_of_codes => decided,
+            _ => self.decide_beside(detector, text, &(0..length), &text[..length], &number),
         }
-        self.decide_beside(detector, text, length, &text[..length], &number)
     }
 
-    /// The first rule that matches a number by what stands beside it in `said`, and by what its record holds.
-    fn decide_beside(
+    /// Writes what the column of a number says of it, where it is a cell: the number's place in that, and whether the
+    /// column is of codes.
+    fn column(
+        &mut self,
+        text: &[u8],
+        length: usize,
+        number: &Range<usize>,
+        said: &mut Vec<u8>,
+    ) -> Option<(Range<usize>, bool)> {
+        if !may_be_cell(text, number) {
+            return None;
+        }
+        let Judge { table, meant, .. } = self;
+        let (_, known) = meant.part(text, 0..length);
+        let (text, number) = meant.part(text, number.clone());
+        let cell = table.cell(&text[known], &number)?;
+        Some((cell.say(text, &number, said), speaks_of_code(&text[cell.column])))
+    }
+
+    /// The first rule that matches a number by what stands beside it in `said`, and by what a part of its record holds:
+    /// whole lines, or what is near the number. No part begins before the last one.
+    pub(crate) fn decide_beside(
         &mut self,
         detector: &Detector,
         text: &[u8],
-        length: usize,
+        part: &Range<usize>,
         said: &[u8],
         number: &Range<usize>,
     ) -> Option<usize> {
+        self.decide_listed(detector, text, part, said, number, LISTED)
+    }
+
+    /// The same, looking at so many numbers before this one.
+    fn decide_listed(
+        &mut self,
+        detector: &Detector,
+        text: &[u8],
+        part: &Range<usize>,
+        said: &[u8],
+        number: &Range<usize>,
+        depth: usize,
+    ) -> Option<usize> {
+        let place = said[number.start..].as_ptr().addr();
+        if let Some((last, known, decided)) = self.decided
+            && (last, known) == (place, part.end)
+        {
+            return decided;
+        }
         let rules = &*detector.rules;
         let entry = detector.catalog.get(code_at(said, number));
         let surroundings = Surroundings::of(said, number, entry);
         let mut behind_accepted = None;
         let mut from = 0;
-        loop {
+        let decided = loop {
             self.look_before(rules, said, number.start, entry.is_some());
             self.look_after(rules, surroundings.after);
-            let rule = self.first_of_record(rules, text, length, &surroundings, from)?;
+            let Some(rule) = self.first_of_record(rules, text, part, &surroundings, from) else { break None };
             if !rules.all[rule].listed {
-                return Some(rule);
+                break Some(rule);
             }
             let is_behind = *behind_accepted.get_or_insert_with(|| {
-                let before = number_before(said, number)?;
-                let decided = self.decide_beside(detector, text, length, said, &before)?;
+                let before = number_before(said, number).filter(|_| depth > 0)?;
+                let decided = self.decide_listed(detector, text, part, said, &before, depth - 1)?;
                 (rules.all[decided].verdict == Verdict::Accept).then_some(())
             });
             if is_behind.is_some() {
-                return Some(rule);
+                break Some(rule);
             }
             from = rule + 1;
+        };
+        if depth == LISTED {
+            self.decided = Some((place, part.end, decided));
         }
+        decided
     }
 
     /// The first rule, of those from `from` on, that matches what was looked at beside a number, and what its record
@@ -312,25 +390,14 @@ impl Judge {
         &mut self,
         rules: &Rules,
         text: &[u8],
-        length: usize,
+        part: &Range<usize>,
         surroundings: &Surroundings<'_>,
         from: usize,
     ) -> Option<usize> {
-        let Judge { before, after, known, hides, record, .. } = self;
+        let Judge { before, after, known, meant, .. } = self;
         let mut holds = |evidence: usize| {
-            let hides = *hides.get_or_insert_with(|| {
-                let hides = may_hide(text);
-                if hides {
-                    record.read(text);
-                }
-                hides
-            });
-            // Nothing hides over lines.
-            let (meant, length) = match hides {
-                false => (text, length),
-                true => (&record.text[..], record.origin.partition_point(|at| (*at as usize) < length)),
-            };
-            known[evidence].holds(rules.evidence[evidence].regex(), meant, length)
+            let (text, part) = meant.part(text, part.clone());
+            known[evidence].holds(rules.evidence[evidence].regex(), text, part)
         };
         fitting(rules, before, after, surroundings).filter(|index| *index >= from).find(|&index| {
             let rule = &rules.all[index];
@@ -421,18 +488,24 @@ fn fitting<'a>(
 }
 
 impl Known {
-    /// Whether the first `length` bytes of a record, whole lines, hold the evidence.
+    /// Whether a part of a record holds the evidence; no part begins before the last one that was asked for.
     ///
-    /// The whole record is searched once: a search for each of its numbers would take a long record's length squared.
-    fn holds(&mut self, evidence: &Regex, text: &[u8], length: usize) -> bool {
-        if matches!(self, Known::Unknown) {
-            *self = evidence.find(text).map_or(Known::Absent, |place| Known::At(place.start(), place.end()));
+    /// The record is searched once: a search for each of its numbers would take a long record's length squared.
+    fn holds(&mut self, evidence: &Regex, text: &[u8], part: Range<usize>) -> bool {
+        let is_passed = match *self {
+            Known::Unknown => true,
+            Known::Absent => false,
+            Known::At(start, _) => start < part.start,
+        };
+        if is_passed {
+            let next = evidence.find_at(text, part.start);
+            *self = next.map_or(Known::Absent, |place| Known::At(place.start(), place.end()));
         }
         match *self {
             Known::Unknown | Known::Absent => false,
-            Known::At(_, end) if end <= length => true,
-            // Of what begins in these lines and ends behind them, another may end in them.
-            Known::At(start, _) => start < length && evidence.is_match(&text[..length]),
+            Known::At(_, end) if end <= part.end => true,
+            // Of what begins in the part and ends behind it, another may end in it.
+            Known::At(start, _) => start < part.end && evidence.find_at(&text[..part.end], part.start).is_some(),
         }
     }
 }
@@ -460,12 +533,20 @@ impl Rules {
         text: &[u8],
         number: Range<usize>,
     ) -> Option<usize> {
-        let in_column = || {
-            let (cell, mut said) = (Table::default().cell(text, &number)?, Vec::new());
-            let place = cell.say(text, &number, &mut said);
-            self.decide_beside_slowly(patterns, catalog, text, &said, place)
-        };
-        in_column().or_else(|| self.decide_beside_slowly(patterns, catalog, text, text, number.clone()))
+        let mut meant = Meant::default();
+        let (_, place) = meant.part(text, number.clone());
+        let (meant, _) = meant.part(text, 0..0);
+        if may_be_cell(text, &number)
+            && let Some(cell) = Table::default().cell(meant, &place)
+        {
+            let mut said = Vec::new();
+            let place = cell.say(meant, &place, &mut said);
+            let decided = self.decide_beside_slowly(patterns, catalog, text, &said, place);
+            if decided.is_some() || !speaks_of_code(&meant[cell.column]) {
+                return decided;
+            }
+        }
+        self.decide_beside_slowly(patterns, catalog, text, text, number)
     }
 
     fn decide_beside_slowly(

@@ -14,6 +14,12 @@ use crate::redact::outside_secrets;
 /// How much of an overlong line is looked at on each side of a number, in bytes.
 const WINDOW: usize = 4 << 10;
 
+/// How much is searched for evidence at once, in bytes: what is near one number is near many.
+const STRETCH: usize = 64 << 10;
+
+/// What is read beyond a window, so that nothing that hides something is cut at its ends, in bytes.
+const MARGIN: usize = 64;
+
 /// How many words are left out where a window was cut: as many as a secret may have, a phone number of 15 digits that
 /// are set apart.
 const CUT_WORDS: usize = 16;
@@ -37,11 +43,9 @@ impl Scanner {
             None => None,
         };
         let line = start..stop.unwrap_or(block.len());
-        // A byte less than the window: where the line goes on, each window is seen to end before it.
-        let judged = stop.unwrap_or(block.len().saturating_sub(WINDOW + 1).max(fresh));
-        for number in numbers(&block[..line.end], fresh).take_while(|number| number.end <= judged) {
-            self.judge_in_window(block, &line, number, base, &mut open, on);
-        }
+        // Less than the window: where the line goes on, each window is seen to end before it.
+        let judged = stop.unwrap_or(block.len().saturating_sub(WINDOW + MARGIN).max(fresh));
+        self.judge_long_line(block, &line, fresh..judged, base, &mut open, on);
         cursor.offset = base + judged as u64;
         match stop {
             Some(_) => {
@@ -57,11 +61,35 @@ impl Scanner {
         stop
     }
 
-    /// Judges a number of an overlong line by what stands around it.
-    pub(super) fn judge_in_window(
+    /// Judges the numbers of an overlong line that end in a part of it, each by what stands around it.
+    pub(super) fn judge_long_line(
         &mut self,
         block: &[u8],
         line: &Range<usize>,
+        part: Range<usize>,
+        base: u64,
+        open: &mut OpenRecord,
+        on: &mut impl FnMut(Decision<'_>),
+    ) {
+        let mut stretch = 0..0;
+        for number in numbers(&block[..line.end], part.start).take_while(|number| number.end <= part.end) {
+            let window = number.start.saturating_sub(WINDOW).max(line.start)..(number.end + WINDOW).min(line.end);
+            if stretch.end < (window.end + MARGIN).min(line.end) {
+                stretch = window.start.saturating_sub(MARGIN).max(line.start)..(window.start + STRETCH).min(line.end);
+                self.judge.begin_record(self.reading.assume == Assume::Twilio, &self.detector.rules);
+            }
+            self.judge_in_window(block, line, &stretch, window, number, base, open, on);
+        }
+    }
+
+    /// Judges a number of an overlong line by what stands in a window around it.
+    #[expect(clippy::too_many_arguments, reason = "one step of `judge_long_line`, whose state it shares")]
+    fn judge_in_window(
+        &mut self,
+        block: &[u8],
+        line: &Range<usize>,
+        stretch: &Range<usize>,
+        window: Range<usize>,
         number: Range<usize>,
         base: u64,
         open: &mut OpenRecord,
@@ -73,21 +101,22 @@ impl Scanner {
         if open.counted.contains(&code) {
             return;
         }
-        let window = number.start.saturating_sub(WINDOW).max(line.start)..(number.end + WINDOW).min(line.end);
-        let text = &block[window.clone()];
-        let number = number.start - window.start..number.end - window.start;
-        self.judge.begin_record(self.reading.assume == Assume::Twilio, rules);
-        match self.judge.outlook(rules, text, 0, &number, entry) {
+        let within = |range: &Range<usize>| range.start - stretch.start..range.end - stretch.start;
+        let text = &block[stretch.clone()];
+        match self.judge.outlook(rules, text, 0, &within(&number), entry) {
             Outlook::Nothing(_) if entry.is_none() => return,
             Outlook::Nothing(rule) => return on(Decision::Rejected(rule)),
             Outlook::Unclear | Outlook::Possible => {}
         }
-        let decided = self.judge.decide(&self.detector, text, text.len(), number.clone());
+        let near = within(&window);
+        let decided = self.judge.decide_beside(&self.detector, text, &near, &text[..near.end], &within(&number));
         match decided {
             Some(rule) if rules.all()[rule].verdict == Verdict::Accept => {
                 open.counted.push(code);
                 let offset = open.head;
                 let line_start = (open.head.saturating_sub(base)) as usize;
+                let text = &block[window.clone()];
+                let number = number.start - window.start..number.end - window.start;
                 let shown = whole_words(text, &number, window.start > line.start, window.end < line.end);
                 let number = number.start - shown.start..number.end - shown.start;
                 let text = &text[shown];

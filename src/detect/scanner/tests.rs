@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::catalog::Catalog;
 use crate::detect::Rules;
-use crate::detect::joining::{continues, header};
+use crate::detect::joining::{Above, above, continues, header};
 use crate::detect::{LINE_LIMIT, first_cut};
 use crate::redact::redact;
 
@@ -106,6 +106,32 @@ fn counts_a_code_once_that_headers_and_body_hold() {
     check(answer, &[(33, 20403)]);
     check(&answer.replace("{\n  \"code\": 20403\n}", "{\"code\": 20403}"), &[(33, 20403)]);
     check("twilio code 20403\n\n{\"code\": 20403}\n", &[(0, 20403), (19, 20403)]);
+}
+
+#[test]
+fn counts_a_code_once_for_each_table_and_quotation() {
+    let header = "twilio errors\nNAME   CODE    AGE\n";
+    check(&format!("{header}a      31005   3m\nb      31005   9m\n"), &[(33, 31005)]);
+    check("twilio errors\nCA1    31005   3m\nCA2    31005   9m\n", &[]);
+    check("web-1  ERROR  Twilio error 31005\nweb-2  ERROR  Twilio error 31005\n", &[(0, 31005), (33, 31005)]);
+    check("ID  TWILIO_CODE\n--- -----------\nCA1       31005\nCA2       31005\n", &[(32, 31005)]);
+    check(":siren: *Twilio errors*\n> error 31005\n> error 31005\n", &[(24, 31005)]);
+    check("> Twilio error 31005\n> Twilio error 31005\n", &[(0, 31005), (21, 31005)]);
+    let wrapped = "Invoke-RestMethod : {\"code\":21608,\"message\":\"The number +4420\n79460018 is not\nverified\",\"more_info\":\"https://www.twilio.com/docs/er\nrors/21608\",\"status\":400}\nAt C:\\x\n";
+    check(wrapped, &[(0, 21608)]);
+}
+
+#[test]
+fn looks_no_further_back_in_a_list_than_it_must() {
+    let users = |number: usize| format!("{}", 40_000 + number % 50_000);
+    let list = (0..20_000).map(users).collect::<Vec<_>>().join(", ");
+    check_whole(&format!("twilio queued for users {list}"));
+    check_whole(&format!("twilio error 31005, {list}"));
+}
+
+/// Scans a text in one piece.
+fn check_whole(text: &str) {
+    assert_eq!(scan_in_pieces(text.as_bytes(), &[usize::MAX]).1.lines, 1);
 }
 
 #[test]
@@ -281,7 +307,7 @@ fn decides_what_is_open_when_nothing_comes() {
 }
 
 /// Lines that begin, continue, wrap and decoy.
-const PIECES: [&str; 60] = [
+const PIECES: [&str; 63] = [
     "ConnectionError (31005): a\n",
     "2026-01-01T00:00:00Z ERROR twilio call failed {\n",
     "  code: 20403,\n",
@@ -341,6 +367,9 @@ const PIECES: [&str; 60] = [
     "<tr><th>twilio error</th><th>ms</th></tr>\n",
     "<tr><td>31005</td><td>20104</td></tr>",
     " and 31009, then 20104; 31005\n",
+    "{\"m\":\"twilio\\n| code | ms |\\n| 31009 | 20104 |\\n\"}\n",
+    ":siren: *Twilio*\n",
+    "> error 31005, then 53405\n",
     "Twilio error 31005 (was 20104) and 53405, 30007 on a\n",
 ];
 
@@ -566,10 +595,28 @@ fn reference(input: &[u8]) -> Vec<Said> {
             let above = lines_before[before].map(|above| &input[all[above].text.clone()]);
             text.starts_with(b"{") && is_blank && above.and_then(header).is_some()
         };
+        // A row below a header, or a quoted line below a title.
+        let is_below_title = |before: usize| {
+            let text = |line: usize| &input[all[line].text.clone()];
+            let (mut upper, mut lower) = (before, index);
+            for _ in 0..64 {
+                match above(text(upper), text(lower)) {
+                    Above::Title => return true,
+                    Above::Other => return false,
+                    Above::Row => {}
+                }
+                let Some(further) = lines_before[upper] else { return false };
+                (upper, lower) = (further, upper);
+            }
+            false
+        };
         let cut = continued.filter(|before| all[*before].partial);
         wholes.push(cut.map_or(Vec::new(), |before| wholes[before].clone()));
         wholes[index].extend_from_slice(text);
-        match continued.filter(|before| cut.is_some() || continues(&wholes[*before], text) || is_body(*before)) {
+        let joins = |before: &usize| {
+            cut.is_some() || continues(&wholes[*before], text) || is_body(*before) || is_below_title(*before)
+        };
+        match continued.filter(joins) {
             Some(before) => {
                 record_of.push(record_of[before]);
                 records[record_of[index]].lines.push(line.clone());
