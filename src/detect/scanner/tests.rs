@@ -458,6 +458,25 @@ proptest! {
     ) {
         prop_assert_eq!(scan_in_pieces(&input, &sizes), scan_in_pieces(&input, &[usize::MAX]));
     }
+
+    #[test]
+    fn any_rows_and_rulers_are_valid(
+        parts in prop::collection::vec(
+            prop::sample::select(vec![
+                "\n", "\n", "|", "| ", " |", "  ", "   ", "-", "---", "--- ", "+---+", "│", "┌──", "─", "—", "\t", "<tr>", "<th>", "<td>",
+                "</td>", "31005", "20104", "31005 ", "code", "CODE  ", "twilio", "é", "> ", ":x: ", "\\n", "\u{1b}[1m", "1) \"",
+                "ERROR  ", ", ", " and ", "- k: ", "key  ", ": ",
+            ]),
+            0..80,
+        ),
+        sizes in prop::collection::vec(1usize..60, 1..8),
+    ) {
+        let input = parts.concat();
+        let whole = scan_in_pieces(input.as_bytes(), &[usize::MAX]);
+        prop_assert_eq!(scan_in_pieces(input.as_bytes(), &sizes), whole.clone());
+        let accepted: Vec<_> = whole.0.into_iter().filter(|said| matches!(said, Said::Accepted { .. })).collect();
+        prop_assert_eq!(accepted, reference(input.as_bytes()));
+    }
 }
 
 proptest! {
