@@ -9,7 +9,9 @@
 //! are another, which runs forwards. They are parsed pattern by pattern and compiled together: a start takes a quarter
 //! of what a regex for each pattern took.
 
+mod automaton;
 mod compile;
+mod evidence;
 mod judge;
 mod set;
 

@@ -15,7 +15,8 @@ use toml::Spanned;
 
 use super::super::plain::is_mark;
 use super::super::tables::ends_cell;
-use super::judge::{after_number, may_be_bounded};
+use super::automaton::after_number;
+use super::judge::may_be_bounded;
 use super::{Automaton, Evidence, Rule, RuleSet, Rules, RulesError, Side, Verdict, byte_regex};
 use crate::problem::{Problem, Problems, suggestion};
 

@@ -3,17 +3,14 @@
 use std::ops::Range;
 
 use memchr::{memchr, memrchr};
-use regex::bytes::Regex;
-use regex_automata::Anchored;
-use regex_automata::hybrid::LazyStateID;
 use regex_automata::hybrid::dfa::Cache;
-use regex_automata::util::start;
 
 use super::super::Detector;
 use super::super::numbers::{code_at, numbers};
 use super::super::plain::{HIDDEN, Plain, is_hidden, may_end_hiding, may_hide};
 use super::super::tables::{Table, begins_cell, ends_cell, may_be_cell, speaks_of_code};
-use super::{Automaton, RuleSet, Rules, Side, Verdict};
+use super::evidence::{Known, Meant};
+use super::{RuleSet, Rules, Side, Verdict};
 #[cfg(test)]
 use crate::catalog::Catalog;
 use crate::catalog::Entry;
@@ -52,35 +49,6 @@ pub(crate) struct Judge {
     cell: Vec<u8>,
     /// The last number that was decided about: where it stands in memory, how much of its record was known, and the rule.
     decided: Option<(usize, usize, Option<usize>)>,
-}
-
-/// A record as its program meant it, once that was asked.
-#[derive(Debug, Default)]
-struct Meant {
-    /// Whether anything hides something in it.
-    hides: Option<bool>,
-    /// What it says where something does.
-    plain: Plain,
-}
-
-impl Meant {
-    /// The record, and where a part of it stands there.
-    fn part<'a>(&'a mut self, written: &'a [u8], part: Range<usize>) -> (&'a [u8], Range<usize>) {
-        let Meant { hides, plain } = self;
-        let hides = *hides.get_or_insert_with(|| {
-            let hides = may_hide(written);
-            if hides {
-                plain.read(written);
-            }
-            hides
-        });
-        if !hides {
-            return (written, part);
-        }
-        // Nothing hides over lines.
-        let place = |written| plain.origin.partition_point(|at| (*at as usize) < written);
-        (&plain.text, place(part.start)..place(part.end))
-    }
 }
 
 /// What the rules learn of the logs that they are run over: too much for each of many scanners to have its own.
@@ -138,17 +106,6 @@ struct After {
     rules: RuleSet,
 }
 
-/// What is known of one piece of evidence in the record at hand.
-#[derive(Clone, Copy, Debug, Default)]
-enum Known {
-    #[default]
-    Unknown,
-    /// The record holds it nowhere, or nowhere any more.
-    Absent,
-    /// Where its next place begins and ends, in bytes of the text as its program meant it.
-    At(usize, usize),
-}
-
 /// Where a rule might accept an uncatalogued number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hope {
@@ -187,7 +144,7 @@ impl Judge {
 
     /// Forgets what was known of the last record.
     pub(crate) fn begin_record(&mut self, assume_twilio: bool, rules: &Rules) {
-        self.meant.hides = None;
+        self.meant.forget();
         self.decided = None;
         self.table.forget();
         self.known.clear();
@@ -487,29 +444,6 @@ fn fitting<'a>(
     RuleSet::common([&before.rules, &after.rules, scope]).filter(is_named)
 }
 
-impl Known {
-    /// Whether a part of a record holds the evidence; no part begins before the last one that was asked for.
-    ///
-    /// The record is searched once: a search for each of its numbers would take a long record's length squared.
-    fn holds(&mut self, evidence: &Regex, text: &[u8], part: Range<usize>) -> bool {
-        let is_passed = match *self {
-            Known::Unknown => true,
-            Known::Absent => false,
-            Known::At(start, _) => start < part.start,
-        };
-        if is_passed {
-            let next = evidence.find_at(text, part.start);
-            *self = next.map_or(Known::Absent, |place| Known::At(place.start(), place.end()));
-        }
-        match *self {
-            Known::Unknown | Known::Absent => false,
-            Known::At(_, end) if end <= part.end => true,
-            // Of what begins in the part and ends behind it, another may end in it.
-            Known::At(start, _) => start < part.end && evidence.find_at(&text[..part.end], part.start).is_some(),
-        }
-    }
-}
-
 /// The number before another on its line, no further away than a rule looks.
 fn number_before(text: &[u8], number: &Range<usize>) -> Option<Range<usize>> {
     let low = number.start.saturating_sub(REACH);
@@ -593,79 +527,6 @@ impl Rules {
     }
 }
 
-impl Automaton {
-    /// Where a run backwards from `at` begins: the number's first digit is what assertions at a pattern's end look at.
-    fn start(&self, cache: &mut Cache, text: &[u8], at: usize) -> Option<LazyStateID> {
-        let start = start::Config::new().anchored(Anchored::Yes).look_behind(text.get(at).copied());
-        self.dfa.start_state(cache, &start).ok()
-    }
-
-    /// Runs backwards from `at`, telling the rules that match; where it died, so that nothing before that place
-    /// could add to them, or `None` where it came to the text's start.
-    ///
-    /// An automaton whose lazily built states outgrow their memory starts over; past its limit the number is
-    /// decided as if nothing matched, which the limit in the builder is large enough to rule out.
-    pub(super) fn run_back(&self, cache: &mut Cache, text: &[u8], at: usize, on: impl FnMut(usize)) -> Option<usize> {
-        let low = at.saturating_sub(REACH);
-        let Some(state) = self.start(cache, text, at) else { return Some(at) };
-        let steps = text[low..at].iter().rev().copied();
-        match self.run(cache, state, steps, low.checked_sub(1).map(|before| text[before]), on) {
-            Some(steps) => Some(at - steps),
-            None if low > 0 => Some(low),
-            None => None,
-        }
-    }
-
-    /// Runs forwards from behind a number, telling the rules that match; how many bytes it looked at.
-    fn run_on(&self, cache: &mut Cache, text: &[u8], on: impl FnMut(usize)) -> usize {
-        let Ok(state) = self.dfa.start_state(cache, &after_number()) else { return 0 };
-        self.run(cache, state, text.iter().copied(), None, on).unwrap_or(text.len())
-    }
-
-    /// Runs over bytes; after how many of them it died, or `None` where it came to their end, where `next` follows.
-    #[inline]
-    fn run(
-        &self,
-        cache: &mut Cache,
-        mut state: LazyStateID,
-        bytes: impl Iterator<Item = u8>,
-        next: Option<u8>,
-        mut on: impl FnMut(usize),
-    ) -> Option<usize> {
-        let mut tell = |cache: &Cache, state| {
-            for index in 0..self.dfa.match_len(cache, state) {
-                on(usize::from(self.rules[self.dfa.match_pattern(cache, state, index).as_usize()]));
-            }
-        };
-        let mut told = None;
-        for (step, byte) in bytes.enumerate() {
-            let Ok(next) = self.dfa.next_state(cache, state, byte) else { return Some(step + 1) };
-            state = next;
-            if state.is_tagged() {
-                if state.is_match() {
-                    // A pattern that begins with a repetition matches in one state many times in a row.
-                    if told != Some(state) {
-                        tell(cache, state);
-                        told = Some(state);
-                    }
-                } else if state.is_dead() || state.is_quit() {
-                    return Some(step + 1);
-                }
-            }
-        }
-        let last = match next {
-            Some(byte) => self.dfa.next_state(cache, state, byte),
-            None => self.dfa.next_eoi_state(cache, state),
-        };
-        if let Ok(state) = last
-            && state.is_match()
-        {
-            tell(cache, state);
-        }
-        None
-    }
-}
-
 /// What stands beside a number on its line.
 struct Surroundings<'a> {
     before: &'a [u8],
@@ -698,11 +559,6 @@ impl<'a> Surroundings<'a> {
 fn place_of(text: u128) -> usize {
     let folded = (text ^ text >> 64) as u64;
     (folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - HOPELESS.ilog2())) as usize
-}
-
-/// Where a pattern for what stands behind a number starts: as if the text began there, so that `^` and `\b` hold.
-pub(super) fn after_number() -> start::Config {
-    start::Config::new().anchored(Anchored::Yes).look_behind(None)
 }
 
 /// Whether a number ends where it seems to: not as a part of a word, a larger number, a range, a path or a share.
